@@ -4,6 +4,7 @@
     ├── ConfigurationError      fix the named keys; exit 2
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
+    │   ├── BusyError           someone's transaction holds the database: again in a while
     │   ├── LockedError         another hisync holds the mirror
     │   └── StaleWriterError    another hisync has taken over: this one must stop
     └── ServiceError            what hiTask said, or failed to say
@@ -44,6 +45,10 @@ class MirrorError(HisyncError):
 
 class SchemaError(MirrorError):
     """A table, a trigger or the schema's revision is not as this version needs it."""
+
+
+class BusyError(MirrorError):
+    """Someone else's transaction holds the database; nothing was lost, it works again later."""
 
 
 class LockedError(MirrorError):

@@ -7,7 +7,8 @@ capture triggers and the plan are made. Values are canonical Python: `str`, `int
 for JSON, and `None`.
 
 Public: `Field`, `FieldType`, `Access`, `FIELDS`, `fields_of`, `Item`, `Values`, `same_value`,
-`TABLES`, `table_of_category`, `category_of_table`, `Level`.
+`as_set`, `on_the_wire`, `derived_guid`, `TABLES`, `table_of_category`, `category_of_table`,
+`Level`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, IntEnum
 from functools import cache
 from types import MappingProxyType
@@ -97,6 +99,7 @@ class Field:
         access: who may write it.
         level: the permission that a change of it needs on the item.
         tables: the tables that have the column; empty for all.
+        zero_is_none: whether hiTask's 0 says the same as nothing.
     """
 
     column: str
@@ -105,6 +108,7 @@ class Field:
     access: Access = Access.WRITABLE
     level: Level = Level.MODIFY
     tables: frozenset[str] = frozenset()
+    zero_is_none: bool = False
 
     @property
     def writable(self) -> bool:
@@ -125,7 +129,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("message", "message", _T.TEXT),
     Field("parent_guid", "parentGuid", _T.TEXT),
     Field("completed", "completed", _T.BOOL, level=Level.COMPLETE),
-    Field("color", "color", _T.INT),
+    Field("color", "color", _T.INT, zero_is_none=True),
     Field("color_value", "color_value", _T.TEXT),
     Field("assignee_id", "assignee", _T.ID, level=Level.ASSIGN),
     Field("participants", "participants", _T.SET),
@@ -134,7 +138,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("end_date", "end_date", _T.END_DATE),
     Field("due_date", "due_date", _T.END_DATE),
     Field("is_all_day", "is_all_day", _T.BOOL),
-    Field("recurring", "recurring", _T.INT),
+    Field("recurring", "recurring", _T.INT, zero_is_none=True),
     Field("recurring_interval", "recurring_interval", _T.INT),
     Field("recurring_end_date", "recurring_end_date", _T.START_DATE),
     Field("alerts", "alerts", _T.JSON),
@@ -166,9 +170,7 @@ FIELDS: Final[tuple[Field, ...]] = (
 @cache
 def fields_of(table: str) -> Mapping[str, Field]:
     """The fields of a table by column name, in the order of the columns."""
-    return MappingProxyType(
-        {f.column: f for f in FIELDS if not f.tables or table in f.tables}
-    )
+    return MappingProxyType({f.column: f for f in FIELDS if not f.tables or table in f.tables})
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ def same_value(field: Field, one: Value, other: Value) -> bool:
             return bool(one) == bool(other)
         case FieldType.TEXT | FieldType.JSON:
             return not one and not other
+        case FieldType.INT if field.zero_is_none:
+            return not one and not other
         case _:
             return False
 
@@ -223,3 +227,10 @@ def same_value(field: Field, one: Value, other: Value) -> bool:
 def as_set(value: Iterable[Value] | None) -> frozenset[Value]:
     """A list that merges as a set, as one; null is empty."""
     return frozenset(value or ())
+
+
+def on_the_wire(value: Value) -> Value:
+    """What is left of a value after a trip over the wire, whose dates have milliseconds."""
+    if isinstance(value, datetime):
+        return value.replace(microsecond=value.microsecond // 1000 * 1000)
+    return value

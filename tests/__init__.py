@@ -1,0 +1,1 @@
+"""hisync's tests."""
