@@ -1,0 +1,146 @@
+"""What the answers of reads and writes hold, checked as a whole before any of it is believed.
+
+Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_history`, `decode_object`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
+from hisync.api.outcomes import NOT_AN_ANSWER, Answer
+from hisync.errors import RetryLaterError
+from hisync.items import Item
+
+_CURSOR_HEADER: Final = "x-cursor"
+_DOTS: Final = frozenset({".", ".."})  # as a part of a path these would mean another one
+_STUB: Final = frozenset({"id", "changed"})
+_VERDICT: Final = frozenset({"response_status", "error_message"})
+# What every whole item has, whatever its kind: without it an answer says only that all went well.
+_WHOLE: Final = frozenset({"title", "category"})
+
+
+@dataclass(frozen=True)
+class ItemsAnswer:
+    """One parsed answer about items.
+
+    Attributes:
+        items: the whole items, each id once.
+        unchanged: the ids that are named as unchanged, without their values.
+        cursor: what to ask the next delta with; None when the service sent none.
+    """
+
+    items: list[Item]
+    unchanged: frozenset[int]
+    cursor: str | None
+
+    @cached_property
+    def ids(self) -> frozenset[int]:
+        """Every id that the answer names."""
+        return self.unchanged | {item.id for item in self.items}
+
+
+def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAnswer:
+    """The items of a full read or of a delta.
+
+    Raises:
+        RetryLaterError: it is no list of items from its first element to its last.
+    """
+    items: dict[int, Item] = {}
+    unchanged: set[int] = set()
+    for element in _list(answer.payload):
+        number = _id_of(element)
+        if _is_stub(element):
+            unchanged.add(number)
+        else:
+            items[number] = decode_item(element, time_unit=time_unit, report=report)
+    return ItemsAnswer(
+        items=list(items.values()),
+        unchanged=frozenset(unchanged - items.keys()),
+        cursor=_cursor(answer.headers),
+    )
+
+
+def decode_written(
+    answer: Answer, expected_id: int | None, time_unit: TimeUnit, report: Report
+) -> Item | None:
+    """The item that the answer of a write shows, None when it says only that all went well.
+
+    Raises:
+        RetryLaterError: it is neither, or it shows another item than the one that was written.
+    """
+    payload = answer.payload
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
+    if isinstance(payload, dict) and payload.keys() >= _WHOLE:
+        number = _id_of(payload)
+        if expected_id not in (None, number):
+            raise RetryLaterError("the answer shows another item than the one sent", status=200)
+        return decode_item(payload, time_unit=time_unit, report=report)
+    if answer.is_plain_ok or (isinstance(payload, dict) and "id" in payload):
+        return None
+    raise _unbelievable()
+
+
+def decode_history(answer: Answer) -> list[dict[str, Any]]:
+    """The units of an item's history, as the wire has them.
+
+    Raises:
+        RetryLaterError: it is no list of objects.
+    """
+    payload = answer.payload
+    if isinstance(payload, dict) and "history" in payload:
+        payload = payload["history"] or []
+    units = _list(payload)
+    if not all(isinstance(unit, dict) for unit in units):
+        raise _unbelievable()
+    return units
+
+
+def decode_object(answer: Answer) -> dict[str, Any]:
+    """An object, as the wire has it; a plain OK is none.
+
+    Raises:
+        RetryLaterError: it is none.
+    """
+    payload = answer.payload
+    if not isinstance(payload, dict) or (payload and payload.keys() <= _VERDICT):
+        raise _unbelievable()
+    return payload
+
+
+def _list(payload: Any) -> list[Any]:
+    if not isinstance(payload, list):
+        raise _unbelievable()
+    return payload
+
+
+def _id_of(element: Any) -> int:
+    try:
+        number = decode_integer(element.get("id")) if isinstance(element, dict) else None
+    except ValueError:
+        number = None
+    if number is None:
+        raise _unbelievable()
+    return number
+
+
+def _is_stub(element: Mapping[str, Any]) -> bool:
+    """Whether it only names an item; one said to be changed that shows nothing is neither."""
+    if any(value is not None for key, value in element.items() if key not in _STUB):
+        return False
+    if element.get("changed") in (True, "true", 1):
+        raise _unbelievable()
+    return True
+
+
+def _cursor(headers: Mapping[str, str]) -> str | None:
+    cursor = headers.get(_CURSOR_HEADER, "").strip()
+    return cursor if cursor and cursor not in _DOTS else None
+
+
+def _unbelievable() -> RetryLaterError:
+    return RetryLaterError(NOT_AN_ANSWER, status=200)

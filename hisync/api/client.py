@@ -1,0 +1,276 @@
+"""hiTask as one object: a method for each request that hisync makes.
+
+`fetch_…` reads, `send_…` writes; each returns canonical values or raises an error of
+`hisync.errors`, and none of them repeats a write by itself unless hiTask said that it was not
+carried out. Public: `HiTask`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import tzinfo
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+import structlog
+
+from hisync.api.answers import (
+    ItemsAnswer,
+    decode_history,
+    decode_items,
+    decode_object,
+    decode_written,
+)
+from hisync.api.auth import Credentials, PasswordEncoding
+from hisync.api.connection import Connection, Grant
+from hisync.api.decode import TimeUnit
+from hisync.api.encode import encode_changes, encode_new
+from hisync.api.outcomes import PARAMETER_MISSING, Answer
+from hisync.errors import HisyncError, RefusedError
+from hisync.items import Item, Values
+
+_ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
+
+
+def _grant_freely(_cause: str) -> None: ...
+
+
+class HiTask:
+    """One account on hiTask; it logs in when the first request is made."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        login: str,
+        password: str,
+        api_key: str,
+        password_encoding: PasswordEncoding = "plain",  # noqa: S107
+        time_unit: TimeUnit = "minutes",
+        grant: Grant = _grant_freely,
+        transport: httpx.BaseTransport | None = None,
+        timeouts: httpx.Timeout | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            base_url: where the API is, like `https://hitask.com/api`.
+            login: who logs in.
+            password: with what.
+            api_key: the key that every request carries.
+            password_encoding: how the password is sent.
+            time_unit: the unit of times on the wire.
+            grant: called with the cause before each request, logins and repeats included; it
+                may wait, or raise to prevent the request.
+            transport: how requests travel; None for real HTTP.
+            timeouts: None for 10 s to connect, 60 s to read, 30 s to write.
+            now: the time in seconds since the epoch.
+
+        Raises:
+            ConfigurationError: the base URL can't be one.
+        """
+        credentials = Credentials(login, password, api_key, password_encoding)
+        self._connection = Connection(
+            base_url, credentials, grant=grant, transport=transport, timeouts=timeouts, now=now
+        )
+        self._time_unit: TimeUnit = time_unit
+        self._wants_title = False
+        self._reported: set[str] = set()
+        self._log: Any = structlog.get_logger("hisync.api")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    @property
+    def account_id(self) -> int | None:
+        """The account that logged in, None before."""
+        return self._connection.auth.account_id
+
+    @property
+    def expected_account(self) -> int | None:
+        """The only account that may be worked with, None for any."""
+        return self._connection.auth.expected_account
+
+    @expected_account.setter
+    def expected_account(self, account: int | None) -> None:
+        self._connection.auth.expected_account = account
+
+    @property
+    def clock_skew(self) -> float | None:
+        """The seconds that the local clock is ahead of hiTask's, None before an answer."""
+        return self._connection.clock_skew
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, logins and repeats included."""
+        return self._connection.requests
+
+    def redact(self, text: str) -> str:
+        """The text without the password, the API key and the session."""
+        return self._connection.secrets.redact(text)
+
+    def reset(self) -> None:
+        """Forget the session and a rejected login: the next request tries to log in again."""
+        self._connection.auth.reset()
+
+    def fetch_items(self) -> ItemsAnswer:
+        """Every item that the account sees."""
+        return self._connection.call("GET", "/item", "full", self._decode_items)
+
+    def fetch_delta(self, cursor: str) -> ItemsAnswer:
+        """What changed since the answer that the cursor came with."""
+        path = f"/item/delta/{quote(cursor, safe='')}"
+        return self._connection.call("GET", path, "delta", self._decode_items)
+
+    def fetch_account(self) -> dict[str, Any]:
+        """The account, as the wire has it.
+
+        Raises:
+            WrongAccountError: it is not the expected one.
+        """
+        account = self._connection.call("GET", "/user", "account", decode_object)
+        self._connection.auth.take_account(account.get("id"))
+        return account
+
+    def fetch_preferences(self) -> dict[str, Any]:
+        """The account's preferences, as the wire has them."""
+        return self._connection.call("GET", "/user/preferences", "preferences", decode_object)
+
+    def fetch_history(self, item_id: int) -> list[dict[str, Any]]:
+        """The history of an item, as the wire has it."""
+        params = {"id": str(item_id)}
+        return self._connection.call(
+            "GET", "/item/history", "history", decode_history, params=params
+        )
+
+    def send_create(
+        self,
+        guid: str,
+        category: int,
+        values: Values,
+        *,
+        parent_id: int | None = None,
+        zone: tzinfo,
+    ) -> Item | None:
+        """Create an item; what `values` leaves empty or people can't write is not sent.
+
+        Returns:
+            The item as hiTask has it, which may have kept another guid; None if it doesn't say.
+
+        Raises:
+            ValueError: no title, or a value that is not canonical.
+        """
+        form = encode_new(
+            guid, category, values, zone=zone, parent_id=parent_id, time_unit=self._time_unit
+        )
+        return self._connection.call("POST", "/item", "create", self._decode_written, form=form)
+
+    def send_update(
+        self,
+        id: int,  # noqa: A002 - hiTask's own word
+        guid: str,
+        changes: Values,
+        *,
+        is_all_day: bool,
+        parent_id: int | None = None,
+        zone: tzinfo,
+        title: str | None,
+    ) -> Item | None:
+        """Change an item, sending only what changed.
+
+        Args:
+            id: the item.
+            guid: its guid, sent only to a server that asks for it.
+            changes: the new values of the changed columns.
+            is_all_day: whether the item is all-day once they are made.
+            parent_id: the new parent's number, where it is known.
+            zone: the account's time zone.
+            title: as freshly read, sent only to a server that asks for it.
+
+        Returns:
+            The item as hiTask has it; None if it doesn't say.
+
+        Raises:
+            ValueError: a column that can't be sent, or a value that is not canonical.
+        """
+        encoded = encode_changes(
+            changes,
+            is_all_day=is_all_day,
+            zone=zone,
+            parent_id=parent_id,
+            time_unit=self._time_unit,
+        )
+        # An unchanged title sent along would undo a rename that happened since it was read.
+        brief = {"id": str(id), **encoded}
+        whole = {"guid": guid} | ({} if title is None else {"title": title}) | brief
+        if self._wants_title:
+            return self._put(id, whole)
+        try:
+            return self._put(id, brief)
+        except RefusedError as error:
+            if error.code not in _ASKS_FOR_MORE:
+                raise
+        answer = self._put(id, whole)
+        self._wants_title = True  # only now: it might have been something else that lacked
+        return answer
+
+    def send_delete(
+        self,
+        id: int,  # noqa: A002
+        guid: str,
+        *,
+        by_guid: bool = False,
+    ) -> None:
+        """Delete an item, without its children."""
+        name = quote(guid, safe="") if by_guid else str(id)
+        self._connection.call("DELETE", f"/item/{name}", "delete", self._decode_written)
+
+    def send_archive(self, id: int, guid: str) -> None:  # noqa: A002, ARG002 - the id says it
+        """Archive an item."""
+        form = {"id": str(id)}
+        self._connection.call("POST", "/item/archive", "archive", self._decode_written, form=form)
+
+    def logout(self) -> None:
+        """End the session, if there is one; that it fails does no harm."""
+        if not self._connection.auth.has_session:
+            return
+        try:
+            self._connection.call("GET", "/user/logout", "login", bool, renew=False)
+        except HisyncError:
+            self._log.debug("logout_failed")
+        finally:
+            self._connection.auth.forget_session()
+
+    def _put(self, number: int, form: dict[str, str]) -> Item | None:
+        def decode(answer: Answer) -> Item | None:
+            return self._decode_written(answer, number)
+
+        return self._connection.call("PUT", f"/item/{number}", "update", decode, form=form)
+
+    def _decode_items(self, answer: Answer) -> ItemsAnswer:
+        return decode_items(answer, self._time_unit, self._report)
+
+    def _decode_written(self, answer: Answer, expected_id: int | None = None) -> Item | None:
+        return decode_written(answer, expected_id, self._time_unit, self._report)
+
+    def _report(self, event: str) -> None:
+        """Say once what looked odd about the wire."""
+        if event not in self._reported:
+            self._reported.add(event)
+            self._log.warning(event, time_unit=self._time_unit)

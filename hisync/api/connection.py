@@ -1,0 +1,203 @@
+"""The one place where requests leave: granted, timed out, judged, logged without a secret.
+
+Public: `Connection`, `Grant`, `TIMEOUTS`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, TypeAlias, TypeVar
+
+import httpx
+import structlog
+
+from hisync.api.auth import Credentials, SessionAuth
+from hisync.api.outcomes import Answer, read_answer
+from hisync.api.reports import log_service_error
+from hisync.api.secrets import silence_http_loggers
+from hisync.errors import (
+    ConfigurationError,
+    HisyncError,
+    RetryLaterError,
+    ServiceError,
+    UnreachableError,
+)
+
+Grant: TypeAlias = Callable[[str], None]
+"""Called with the cause before each request that is sent; it may wait, or raise to prevent it."""
+
+_T = TypeVar("_T")
+
+TIMEOUTS: Final = httpx.Timeout(connect=10.0, read=60.0, write=30.0, pool=10.0)
+
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HEADERS: Final = {"accept": "application/json", "user-agent": "hisync"}
+
+
+class Connection:
+    """Sends one request after another to one hiTask, with a session of its own.
+
+    Attributes:
+        auth: the session.
+        secrets: what is kept out of every text.
+        clock_skew: the seconds that the local clock is ahead of hiTask's, None before an answer.
+        requests: how many requests were sent, logins and repeats included.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        grant: Grant,
+        transport: httpx.BaseTransport | None,
+        timeouts: httpx.Timeout | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        silence_http_loggers()
+        url = _parse_base_url(base_url)
+        self._base = str(url).rstrip("/")
+        self.secrets = credentials.secrets()
+        self.auth = SessionAuth(self._base, credentials, self.secrets, now)
+        self.clock_skew: float | None = None
+        self.requests = 0
+        self._grant = grant
+        self._now = now
+        self._log: Any = structlog.get_logger("hisync.api")
+        self._client = httpx.Client(
+            auth=self.auth,
+            headers=_HEADERS,
+            timeout=timeouts or TIMEOUTS,
+            follow_redirects=False,
+            # The header carries the session; a cookie beside it could carry an older one.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # A proxy from the environment has no way to this machine's own loopback.
+            trust_env=url.host not in _LOOPBACK,
+            transport=transport,
+            event_hooks={"request": [self._before_request], "response": [self._after_response]},
+        )
+
+    def close(self) -> None:
+        """Close the connections; the session there stays."""
+        self._client.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        cause: str,
+        decode: Callable[[Answer], _T],
+        *,
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        renew: bool = True,
+    ) -> _T:
+        """Send a request and return what its answer holds.
+
+        Args:
+            method: the HTTP method.
+            path: from the base URL on, with a leading slash.
+            cause: why, for whoever grants requests.
+            decode: makes of the answer what is wanted, or a `ServiceError` if it isn't that.
+            params: the query.
+            form: the body.
+            renew: whether a lost session is renewed for it.
+
+        Raises:
+            ServiceError: hiTask's error, or none that could be read.
+            HisyncError: the request can't be made at all.
+        """
+        self.auth.check()
+        outcome = self._exchange(
+            self._client.build_request(
+                method,
+                self._base + path,
+                params=params,
+                data=form,
+                extensions={"cause": cause, "renew": renew},
+            )
+        )
+        # Raised here and not where it was caught: with neither the request nor the library's
+        # error, whose URLs hold secrets, anywhere in its traceback.
+        if isinstance(outcome, HisyncError):
+            raise outcome
+        try:
+            return decode(outcome)
+        except ServiceError as error:
+            log_service_error(self._log, error, method, path)
+            raise
+
+    def _exchange(self, request: httpx.Request) -> Answer | HisyncError:
+        path = self._path_of(request)
+        try:
+            response = self._client.send(request)
+        except ServiceError as error:
+            return error.with_traceback(None)  # of the login, which logs its own, or of the grant
+        except httpx.HTTPError as error:
+            failure = self._explain(error)
+            failed = _request_of(error)
+            path = self._path_of(failed) if failed else path
+            method = failed.method if failed else request.method
+            log_service_error(self._log, failure, method, path)
+            return failure
+        except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+            return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
+        answer = read_answer(response, now=self._now(), redact=self.secrets.redact)
+        if isinstance(answer, ServiceError):
+            log_service_error(self._log, answer, request.method, path)
+        return answer
+
+    def _explain(self, error: httpx.HTTPError) -> ServiceError:
+        name = type(error).__name__
+        if isinstance(error, _NEVER_SENT):
+            why = self.secrets.redact(str(error))[:200]
+            host = httpx.URL(self._base).host
+            return UnreachableError(f"no connection to {host}: {why} ({name})")
+        return RetryLaterError(f"no complete answer ({name})")
+
+    def _path_of(self, request: httpx.Request) -> str:
+        # By the parsed path: it has no query, and so no secret.
+        return (
+            request.url.raw_path.partition(b"?")[0]
+            .decode("ascii")
+            .removeprefix(httpx.URL(self._base).raw_path.decode("ascii").rstrip("/"))
+        )
+
+    def _before_request(self, request: httpx.Request) -> None:
+        self._grant(request.extensions["cause"])
+        self.requests += 1
+
+    def _after_response(self, response: httpx.Response) -> None:
+        try:
+            there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return
+        self.clock_skew = self._now() - there
+
+
+def _request_of(error: httpx.HTTPError) -> httpx.Request | None:
+    try:
+        return error.request
+    except RuntimeError:
+        return None
+
+
+def _parse_base_url(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, TypeError):
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo:
+        problem = "base_url must be like https://hitask.com/api, without a user, password or query"
+        raise ConfigurationError([problem])
+    return url
