@@ -1,0 +1,45 @@
+"""The guard: a mass disappearance is held until someone approves it. Pure.
+
+Public: `held_tables`, `held_deletes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FEW = 10
+"""So many rows of a table may always go: small tables would trip over their share otherwise."""
+
+
+def held_tables(
+    removals: Mapping[str, int], rows: Mapping[str, int], *, max_share: float, approved: int
+) -> frozenset[str]:
+    """The tables whose removals are held.
+
+    Args:
+        removals: rows that would leave, by table; those that an own deletion caused not counted.
+        rows: rows that each table has now.
+        max_share: the share of a table that may leave at once (`safety.max_removals`).
+        approved: how many held removals someone has approved; enough for all, or for none.
+    """
+    suspicious = {
+        table
+        for table, leaving in removals.items()
+        if leaving > FEW and leaving > max_share * rows.get(table, 0)
+    }
+    if sum(removals[table] for table in suspicious) <= approved:
+        return frozenset()
+    return frozenset(suspicious)
+
+
+def held_deletes(wanted: int, recent: int, *, limit: int, approved: int) -> int:
+    """How many of the wanted remote deletions are held.
+
+    Args:
+        wanted: deletions waiting to be sent.
+        recent: deletions carried out within the last hour.
+        limit: how many an hour need no approval (`safety.max_push_deletes`).
+        approved: how many held deletions someone has approved; enough for all, or for none.
+    """
+    held = max(0, wanted - max(0, limit - recent))
+    return 0 if held <= approved else held

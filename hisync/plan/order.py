@@ -1,0 +1,71 @@
+"""The order in which changes go out. Pure. Public: `Step`, `order_steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
+
+# Updates before deletions, so that a child given another parent is out of the way.
+_RANK: Final[Mapping[type[Send], int]] = {
+    SendCreate: 0,
+    SendUpdate: 1,
+    SendArchive: 2,
+    SendDelete: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request to make for one row.
+
+    Attributes:
+        table: the row's item table.
+        guid: its key.
+        send: what to ask of hiTask.
+        parent: the key of its parent, as people see it or saw it last.
+        last_seq: the newest change that is included.
+        attempts: how often its changes were sent already.
+        deletion: whether it goes by `safety.max_push_deletes`.
+    """
+
+    table: str
+    guid: str
+    send: Send
+    parent: str | None
+    last_seq: int
+    attempts: int
+
+    @property
+    def deletion(self) -> bool:
+        """Whether it counts against the limit of deletions."""
+        return isinstance(self.send, SendDelete)
+
+
+def order_steps(steps: Iterable[Step]) -> list[Step]:
+    """Creates first, parents before children; deletions last, children before parents.
+
+    Within that, what was tried least and changed first goes first, so that a row that hiTask
+    keeps failing on holds nobody up.
+    """
+    steps = list(steps)
+    parents = {step.guid: step.parent for step in steps}
+
+    def rank(step: Step) -> tuple[int, int, int, int]:
+        depth = _depth(step.guid, parents)
+        deletion = isinstance(step.send, SendDelete)
+        return (_RANK[type(step.send)], -depth if deletion else depth, step.attempts, step.last_seq)
+
+    return sorted(steps, key=rank)
+
+
+def _depth(guid: str, parents: Mapping[str, str | None]) -> int:
+    """How many ancestors of a row are among the steps; a circle counts once around."""
+    seen = {guid}
+    above = parents.get(guid)
+    while above is not None and above in parents and above not in seen:
+        seen.add(above)
+        above = parents[above]
+    return len(seen)

@@ -1,0 +1,130 @@
+"""What the arrival of our own write proves about the base, and how its changes end.
+
+Pure. Public: `base_after_write`, `columns_edited_after`, `last_edits`, `end_changes`, `Ending`,
+`unsent_columns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from hisync.change import Change
+from hisync.items import Value, Values, fields_of, same_value
+from hisync.plan.actions import Action, SendArchive, SendCreate, SendDelete, SendUpdate
+
+
+def base_after_write(
+    table: str,
+    base: Values | None,
+    sent: Values,
+    remote: Values,
+    local: Values | None,
+    edited_since: Collection[str],
+    *,
+    direct: bool,
+) -> dict[str, Value]:
+    """The base to merge with, once `remote` shows what became of a write of ours.
+
+    Merging then takes what hiTask made of our values, keeps what people wrote here since, and
+    sees a conflict only where someone else wrote too.
+
+    Args:
+        table: the item table.
+        base: the base before the write; None if the write created the item.
+        sent: the values that went out.
+        remote: the item as hiTask shows it now.
+        local: the row as it is now, None if it was deleted since.
+        edited_since: the columns that people wrote after the write was planned.
+        direct: whether `remote` is the answer to the write itself, so that a value that differs
+            from the sent one is what hiTask made of it, not someone else's edit.
+    """
+    after: dict[str, Value] = {}
+    for column, field in fields_of(table).items():
+        before = (base or {}).get(column, field.empty)
+        theirs = remote.get(column, field.empty)
+        ours = theirs if local is None else local.get(column, field.empty)
+        if column in sent:
+            arrived = same_value(field, sent[column], theirs)
+            if arrived or (direct and column in edited_since):
+                after[column] = theirs
+            elif direct:
+                after[column] = ours  # so that theirs is taken
+            else:
+                # A create that shows must have arrived whole; an update may not have.
+                after[column] = sent[column] if base is None else before
+        elif base is None:  # what the service filled in by itself is nobody's edit
+            after[column] = theirs if column in edited_since else ours
+        else:
+            after[column] = before
+    return after
+
+
+def columns_edited_after(table: str, changes: Iterable[Change], seq: int) -> frozenset[str]:
+    """The columns that people wrote after the change `seq`."""
+    later = [change for change in changes if change.seq > seq]
+    return frozenset(c for c in fields_of(table) if any(change.touches(c) for change in later))
+
+
+def last_edits(table: str, changes: Iterable[Change]) -> dict[str, datetime]:
+    """When people last wrote each column, for those they wrote."""
+    edited: dict[str, datetime] = {}
+    for change in changes:
+        edited.update((c, change.changed_at) for c in fields_of(table) if change.touches(c))
+    return edited
+
+
+def unsent_columns(table: str, actions: Iterable[Action]) -> frozenset[str]:
+    """The columns that a plan still has to send."""
+    unsent: set[str] = set()
+    for action in actions:
+        match action:
+            case SendUpdate(changes):
+                unsent |= changes.keys()
+            case SendArchive():
+                unsent.add("archived")
+            case SendCreate() | SendDelete():
+                unsent |= fields_of(table).keys()
+            case _:
+                pass
+    return frozenset(unsent)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one change ends; `state` is one of the contract's final states."""
+
+    seq: int
+    state: str
+    error: str | None = None
+
+
+def end_changes(
+    changes: Iterable[Change],
+    *,
+    unsent: Collection[str] = (),
+    refused: Mapping[str, str] | None = None,
+    sent: bool = False,
+) -> list[Ending]:
+    """How the changes of one row end; those with something left to send are not among them.
+
+    Args:
+        changes: the row's unfinished changes, oldest first.
+        unsent: the columns that still differ from hiTask.
+        refused: the reason, by column, why hiTask's value came back.
+        sent: whether the rest went out just now: the last one is done, the others merged into
+            it. Otherwise they cancelled out, or hiTask had the same already.
+    """
+    endings: list[Ending] = []
+    over: list[Change] = []
+    for change in changes:
+        reasons = [why for column, why in (refused or {}).items() if change.touches(column)]
+        if reasons:
+            endings.append(Ending(change.seq, "rejected", "; ".join(reasons)))
+        elif not any(change.touches(column) for column in unsent):
+            over.append(change)
+    for change in over:
+        done = sent and change is over[-1]
+        endings.append(Ending(change.seq, "done" if done else "merged"))
+    return endings
