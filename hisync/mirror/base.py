@@ -1,0 +1,179 @@
+"""`sync_base`: what a row can't say of itself, and the base values of what people changed.
+
+A row without unsent changes is its own base. For a dirty row, `dirty` holds the base value of
+each changed column (of every column once the row is deleted). Only the engine writes it: each of
+its transactions first folds in what the triggers logged, the first old value winning, and every
+answer that is applied overwrites it. Public: `Base`, `fold_changes`, `load_bases`,
+`load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `save_bases`,
+`forget_bases`, `base_values`, `chunks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from hisync.items import Value, Values, fields_of
+from hisync.mirror import state
+from hisync.mirror.cells import decode_row
+from hisync.mirror.tables import change_log, sync_base
+
+_K = TypeVar("_K", int, str)
+
+CHUNK = 1000
+"""How many keys one statement names: far below every engine's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One row of `sync_base`.
+
+    Attributes:
+        guid: the row's key in the mirror.
+        table: the item table it belongs to.
+        id: hiTask's number of the item.
+        remote_guid: the guid that hiTask knows it by, where that is not the row's own.
+        version: the item's version when it was last seen.
+        dirty: base cells by column, None for a row without unsent changes.
+        missed: complete answers in a row that lacked the item.
+    """
+
+    guid: str
+    table: str
+    id: int
+    version: int | None = None
+    dirty: Mapping[str, Any] | None = None
+    missed: int = 0
+    remote_guid: str | None = None
+
+
+def fold_changes(connection: Connection) -> None:
+    """Fold what was logged since the last time into the base."""
+    folded = state.load(connection).folded_seq
+    log = change_log.c
+    rows = connection.execute(
+        select(log.seq, log.table_name, log.row_guid, log.op, log.old_values)
+        .where(log.seq > folded)
+        .order_by(log.seq)
+    ).all()
+    if not rows:
+        return
+    bases = load_bases(connection, {row.row_guid for row in rows})
+    changed: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known = bases.get(row.row_guid)
+        if known is None or known.table != row.table_name or row.op == "insert":
+            continue
+        dirty = changed.setdefault(known.guid, dict(known.dirty or {}))
+        old: Mapping[str, Any] = row.old_values or {}
+        columns: Iterable[str] = fields_of(known.table) if row.op == "delete" else old
+        for column in columns:
+            dirty.setdefault(column, old.get(column))
+    save_bases(connection, [replace(bases[guid], dirty=dirty) for guid, dirty in changed.items()])
+    state.save(connection, folded_seq=rows[-1].seq)
+
+
+def load_bases(connection: Connection, guids: Iterable[str]) -> dict[str, Base]:
+    """The bases of these rows, by guid; a row that hiTask does not know has none."""
+    return {base.guid: base for base in _load(connection, sync_base.c.guid, guids)}
+
+
+def load_aliases(connection: Connection) -> dict[str, str]:
+    """The guids of rows that hiTask knows by another guid, by that guid."""
+    own = select(sync_base.c.guid)
+    query = select(sync_base.c.remote_guid, sync_base.c.guid).where(
+        sync_base.c.remote_guid.is_not(None), sync_base.c.remote_guid.not_in(own)
+    )
+    return dict(connection.execute(query).all())
+
+
+def load_bases_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Base]:
+    """The bases of these items, by hiTask's number."""
+    return {base.id: base for base in _load(connection, sync_base.c.id, ids)}
+
+
+def known_ids(connection: Connection) -> frozenset[int]:
+    """The numbers of all items that the mirror knows."""
+    return frozenset(connection.execute(select(sync_base.c.id)).scalars())
+
+
+def missed_ids(connection: Connection) -> frozenset[int]:
+    """The numbers of the items that the last complete answer lacked."""
+    return frozenset(
+        connection.execute(select(sync_base.c.id).where(sync_base.c.missed > 0)).scalars()
+    )
+
+
+def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
+    """Write these bases, new or known."""
+    if not bases:
+        return
+    upsert = insert(sync_base)
+    excluded = upsert.excluded
+    connection.execute(
+        upsert.on_conflict_do_update(
+            index_elements=[sync_base.c.guid],
+            set_={c.name: excluded[c.name] for c in sync_base.c if c.name != "guid"},
+        ),
+        [
+            {
+                "guid": base.guid,
+                "table_name": base.table,
+                "id": base.id,
+                "remote_guid": base.remote_guid,
+                "version": base.version,
+                "dirty": dict(base.dirty) if base.dirty else None,
+                "missed": base.missed,
+            }
+            for base in bases
+        ],
+    )
+
+
+def forget_bases(connection: Connection, guids: Iterable[str]) -> None:
+    """Forget these rows' bases."""
+    for chunk in chunks(guids):
+        connection.execute(delete(sync_base).where(sync_base.c.guid.in_(chunk)))
+
+
+def base_values(base: Base, local: Values | None) -> dict[str, Value]:
+    """The whole state that both sides last agreed on.
+
+    Args:
+        base: the row's base.
+        local: the row's present values, None when it was deleted.
+    """
+    dirty = dict(base.dirty or {})
+    # Dates are read in the light of is_all_day, so that must be the base's.
+    all_day = {"is_all_day": (local or {}).get("is_all_day")}
+    written, _ = decode_row(base.table, all_day | dirty)
+    columns = written if local is None else dirty
+    return {**(local or {}), **{c: written[c] for c in columns if c in written}}
+
+
+def chunks(values: Iterable[_K]) -> Iterable[list[_K]]:
+    """The values in lists of a length that one statement can name."""
+    rest = list(values)
+    return (rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK))
+
+
+def _load(connection: Connection, column: ColumnElement[_K], keys: Iterable[_K]) -> Iterable[Base]:
+    for chunk in chunks(keys):
+        rows = connection.execute(select(sync_base).where(column.in_(chunk))).mappings()
+        yield from (_base(row) for row in rows)
+
+
+def _base(row: RowMapping) -> Base:
+    return Base(
+        guid=row["guid"],
+        table=row["table_name"],
+        id=row["id"],
+        remote_guid=row["remote_guid"],
+        version=row["version"],
+        dirty=row["dirty"],
+        missed=row["missed"],
+    )

@@ -1,0 +1,181 @@
+"""Cells that people wrote, read one by one, and values written for people to read.
+
+The database hands cells over raw, since SQLite stores whatever a client gives it; one that can't
+be read stops nothing but the change that wrote it. The same functions read the values in
+`change_log` and `sync_base`, where JSON columns are nested. Public: `decode_cell`, `decode_row`,
+`to_json`, `cell_text`, `UnreadableCellError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import orjson
+
+from hisync.errors import HisyncError
+from hisync.items import DATE_TYPES, Field, FieldType, Value, fields_of
+
+DATE_FORMS: Final = (
+    "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS[.ffffff]], also with a T between and a Z or an offset "
+    "behind"
+)
+_INT64: Final = range(-(2**63), 2**63)
+
+
+class UnreadableCellError(HisyncError):
+    """A cell holds something that its column can't mean; the text names the accepted forms."""
+
+
+def decode_row(table: str, cells: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
+    """The values of a row, and the reason for each cell that can't be read, by column.
+
+    Columns that `cells` leaves out are empty; an unreadable one is empty among the values.
+    """
+    values: dict[str, Value] = {}
+    unreadable: dict[str, str] = {}
+    all_day = False
+    fields = fields_of(table)
+    # Dates are read in the light of is_all_day, so that comes first.
+    for column in ("is_all_day", *fields):
+        field = fields[column]
+        if column in values:
+            continue
+        try:
+            values[column] = decode_cell(field, cells.get(column), all_day=all_day)
+        except UnreadableCellError as error:
+            values[column] = field.empty
+            unreadable[column] = str(error)
+        if column == "is_all_day":
+            all_day = values[column]
+    return values, unreadable
+
+
+def decode_cell(field: Field, cell: Any, *, all_day: bool = False) -> Value:
+    """The value that one cell means.
+
+    Args:
+        field: the column.
+        cell: as the database or a JSON object of the machinery holds it.
+        all_day: whether the row is all-day, which makes its dates days.
+
+    Raises:
+        UnreadableCellError: if it can't mean anything there.
+    """
+    if cell is None:
+        return field.empty
+    try:
+        return _DECODERS[field.type](field, cell, all_day)
+    except (ValueError, TypeError, OverflowError):
+        shown = repr(cell) if len(repr(cell)) <= 60 else repr(cell)[:57] + "…"
+        raise UnreadableCellError(
+            f"{field.column} = {shown} can't be read: {_ACCEPTED[field.type]}"
+        ) from None
+
+
+def to_json(value: Value) -> Any:
+    """A value as the machinery's JSON columns hold it."""
+    return _stored_date(value) if isinstance(value, datetime) else value
+
+
+def cell_text(value: Value) -> str | None:
+    """A value as text for people: a JSON text for lists and objects, the cell's form otherwise."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return _stored_date(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(
+        value, default=_stored_date, option=orjson.OPT_PASSTHROUGH_DATETIME
+    ).decode()
+
+
+def _stored_date(moment: datetime) -> str:
+    return moment.isoformat(" ", "microseconds")
+
+
+def _text(_field: Field, cell: Any, _all_day: bool) -> str:
+    if isinstance(cell, str):
+        cell.encode()  # bytes that are no UTF-8 fail here
+        return cell
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return str(cell)
+    raise TypeError
+
+
+def _int(_field: Field, cell: Any, _all_day: bool) -> int:
+    if isinstance(cell, bool):
+        raise TypeError
+    number = int(cell)
+    if (not isinstance(cell, str) and number != cell) or number not in _INT64:
+        raise ValueError
+    return number
+
+
+def _id(field: Field, cell: Any, all_day: bool) -> int | None:
+    return _int(field, cell, all_day) or None  # hiTask's 0 is nobody
+
+
+def _bool(_field: Field, cell: Any, _all_day: bool) -> bool:
+    known = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
+    key = cell.lower() if isinstance(cell, str) else cell
+    if key not in known:
+        raise ValueError
+    return known[key]
+
+
+def _date(field: Field, cell: Any, all_day: bool) -> datetime:
+    if isinstance(cell, datetime | date):
+        cell = cell.isoformat()
+    if not isinstance(cell, str) or len(cell.strip()) < len("YYYY-MM-DD") or "W" in cell:
+        raise TypeError
+    moment = datetime.fromisoformat(cell.strip())
+    if field.type in DATE_TYPES and all_day:
+        return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - a day has no zone
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _list(field: Field, cell: Any, all_day: bool) -> list[Value]:
+    values = _json(field, cell, all_day)
+    wanted = int if field.column == "participants" else str
+    if not isinstance(values, list) or any(type(value) is not wanted for value in values):
+        raise TypeError
+    return values
+
+
+def _json(_field: Field, cell: Any, _all_day: bool) -> Any:
+    value = orjson.loads(cell) if isinstance(cell, str) else cell
+    orjson.dumps([[value]])  # nested too deep to be kept or sent, it fails here
+    return value
+
+
+_DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, bool], Value]]] = {
+    FieldType.TEXT: _text,
+    FieldType.INT: _int,
+    FieldType.ID: _id,
+    FieldType.MINUTES: _int,
+    FieldType.BOOL: _bool,
+    FieldType.INSTANT: _date,
+    FieldType.START_DATE: _date,
+    FieldType.END_DATE: _date,
+    FieldType.SET: _list,
+    FieldType.JSON: _json,
+}
+
+_ACCEPTED: Final[Mapping[FieldType, str]] = {
+    FieldType.TEXT: "give a text",
+    FieldType.INT: "give a whole number",
+    FieldType.ID: "give the number of a user",
+    FieldType.MINUTES: "give a whole number of minutes",
+    FieldType.BOOL: "give true or false (1 or 0)",
+    FieldType.INSTANT: f"give {DATE_FORMS}",
+    FieldType.START_DATE: f"give {DATE_FORMS}",
+    FieldType.END_DATE: f"give {DATE_FORMS}",
+    FieldType.SET: "give a JSON list, such as '[\"one\", \"two\"]' for tags or '[17, 42]' for "
+    "participants",
+    FieldType.JSON: "give JSON",
+}

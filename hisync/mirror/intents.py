@@ -1,0 +1,86 @@
+"""`sync_intents`: what was about to be sent, committed before it was.
+
+After a crash or a lost answer, an intent is all that is known; the next read of hiTask shows
+what became of it. Public: `Intent`, `load_intents`, `save_intent`, `forget_intents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Connection, delete, insert, select
+
+from hisync.items import Value, Values
+from hisync.mirror.base import chunks
+from hisync.mirror.cells import decode_row, to_json
+from hisync.mirror.tables import sync_intents
+
+Op: TypeAlias = Literal["create", "update", "archive", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One request about to be made, or made with an unknown outcome.
+
+    Attributes:
+        guid: the row.
+        table: its item table.
+        op: what is asked of hiTask.
+        sent: the values that go out, by column.
+        last_seq: the newest change of the row that they include.
+        attempt: how often the row's changes were sent, this time included.
+        started_at: when, UTC.
+    """
+
+    guid: str
+    table: str
+    op: Op
+    sent: Values
+    last_seq: int
+    attempt: int
+    started_at: datetime
+
+
+def load_intents(connection: Connection) -> dict[str, Intent]:
+    """All intents whose outcome is not known yet, by row."""
+    found = {}
+    for row in connection.execute(select(sync_intents)).mappings():
+        found[row["guid"]] = Intent(
+            guid=row["guid"],
+            table=row["table_name"],
+            op=row["op"],
+            sent=_decode(row["table_name"], row["sent"]),
+            last_seq=row["last_seq"],
+            attempt=row["attempt"],
+            started_at=row["started_at"],
+        )
+    return found
+
+
+def save_intent(connection: Connection, intent: Intent) -> None:
+    """Write one down; commit before sending it."""
+    connection.execute(
+        insert(sync_intents).values(
+            guid=intent.guid,
+            table_name=intent.table,
+            op=intent.op,
+            sent={column: to_json(value) for column, value in intent.sent.items()},
+            last_seq=intent.last_seq,
+            attempt=intent.attempt,
+            started_at=intent.started_at,
+        )
+    )
+
+
+def forget_intents(connection: Connection, guids: Iterable[str]) -> None:
+    """Their outcomes are known."""
+    for chunk in chunks(guids):
+        connection.execute(delete(sync_intents).where(sync_intents.c.guid.in_(chunk)))
+
+
+def _decode(table: str, sent: Mapping[str, Any]) -> dict[str, Value]:
+    values, _ = decode_row(table, sent)
+    return {column: values[column] for column in sent}

@@ -1,0 +1,161 @@
+"""Rows of the item tables: read raw and decoded cell by cell, written in sets.
+
+Public: `LocalRow`, `load_rows`, `insert_rows`, `replace_rows`, `set_cells`, `delete_rows`,
+`children_of`, `parents_of`, `count_rows`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, delete, func, select, type_coerce, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.types import NullType
+
+from hisync.items import Value, Values, fields_of
+from hisync.mirror.base import chunks
+from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
+from hisync.mirror.tables import ITEM_TABLES
+
+_PARENT: Final = fields_of("tasks")["parent_guid"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRow:
+    """One row as people see it.
+
+    Attributes:
+        table: its item table.
+        guid: its key.
+        id: what its `id` cell says, which for a row that people wrote may be anything.
+        values: its decoded values, empty where a cell can't be read.
+        unreadable: why, by column.
+    """
+
+    table: str
+    guid: str
+    id: Any
+    values: Values
+    unreadable: Mapping[str, str]
+
+
+def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[str, LocalRow]:
+    """These rows of a table by guid, those that are there."""
+    column = ITEM_TABLES[table].c.guid
+    found: dict[str, LocalRow] = {}
+    for chunk in chunks(guids):
+        for row in connection.execute(_raw(table).where(column.in_(chunk))).mappings():
+            values, unreadable = decode_row(table, dict(row))
+            found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
+    return found
+
+
+def load_every(
+    connection: Connection, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], LocalRow]:
+    """The rows at these (table, guid), those that are there."""
+    by_table: dict[str, set[str]] = {}
+    for table, guid in keys:
+        by_table.setdefault(table, set()).add(guid)
+    return {
+        (table, guid): row
+        for table, guids in by_table.items()
+        for guid, row in load_rows(connection, table, guids).items()
+    }
+
+
+@cache
+def _raw(table: str) -> Select[*tuple[Any, ...]]:
+    """All of our columns of a table, not converted: clients store what they like."""
+    columns = ITEM_TABLES[table].c
+    return select(*(type_coerce(column, NullType()).label(column.name) for column in columns))
+
+
+def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
+    """Put whole rows in, over whatever has their guid; users' own columns stay as they are.
+
+    Args:
+        connection: the engine's write transaction.
+        table: the item table.
+        rows: each with `guid`, `id` and every column of the table.
+    """
+    if not rows:
+        return
+    target = ITEM_TABLES[table]
+    upsert = insert(target)
+    connection.execute(
+        upsert.on_conflict_do_update(
+            index_elements=[target.c.guid],
+            set_={c.name: upsert.excluded[c.name] for c in target.c if c.name != "guid"},
+        ),
+        [_complete(table, row) for row in rows],
+    )
+
+
+def _complete(table: str, row: Mapping[str, Value]) -> dict[str, Value]:
+    return {column: f.empty for column, f in fields_of(table).items()} | dict(row)
+
+
+def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:
+    """Set some columns of one row."""
+    target = ITEM_TABLES[table]
+    if values:
+        connection.execute(update(target).where(target.c.guid == guid).values(dict(values)))
+
+
+def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> None:
+    """Take rows out of a table."""
+    column = ITEM_TABLES[table].c.guid
+    for chunk in chunks(guids):
+        connection.execute(delete(ITEM_TABLES[table]).where(column.in_(chunk)))
+
+
+def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
+    """The guids of the rows whose parent each of these is, by parent."""
+    found: dict[str, list[str]] = {}
+    wanted = list(guids)
+    for table in ITEM_TABLES.values():
+        for chunk in chunks(wanted):
+            query = select(table.c.parent_guid, table.c.guid).where(table.c.parent_guid.in_(chunk))
+            for parent, guid in connection.execute(query):
+                found.setdefault(parent, []).append(guid)
+    return found
+
+
+def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | None]:
+    """The parent of each of these rows, and of those in turn, up to the roots.
+
+    A guid that is in no table is not among the keys.
+    """
+    known: dict[str, str | None] = {}
+    wanted = set(guids)
+    while wanted:
+        for table in ITEM_TABLES.values():
+            for chunk in chunks(wanted):
+                query = select(table.c.guid, table.c.parent_guid).where(table.c.guid.in_(chunk))
+                known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
+        wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
+    return known
+
+
+def _key(parent: Any) -> str | None:
+    """The guid that a raw `parent_guid` cell names; one that can't be read names none."""
+    try:
+        key: str | None = decode_cell(_PARENT, parent)
+    except UnreadableCellError:
+        return None
+    return key
+
+
+def count_rows(connection: Connection) -> Counter[str]:
+    """How many rows each item table has."""
+    return Counter(
+        {
+            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in ITEM_TABLES.items()
+        }
+    )

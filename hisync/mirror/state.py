@@ -1,0 +1,74 @@
+"""What the engine remembers between cycles, as one typed value over `sync_state`.
+
+Public: `EngineState`, `DeltaMode`, `load`, `save`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from hisync.mirror.tables import sync_state
+
+
+class DeltaMode(StrEnum):
+    """What this server's delta was seen to be."""
+
+    UNKNOWN = "unknown"  # not tried yet, or not compared with a full read
+    NAMES_ALL = "names-all"  # it names every item: one that it lacks is gone
+    PARTIAL = "partial"  # it names what changed only: a full read alone shows removals
+    NONE = "none"  # there is none: every poll is a full read
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The engine's memory.
+
+    Attributes:
+        account_id: the account whose mirror this is, None before the first login.
+        cursor: the opaque cursor of the last answer that was applied.
+        delta: what the server's delta is good for.
+        delta_failed_at: when it was last seen to be missing, in seconds since the epoch.
+        folded_seq: the newest `change_log` row that was folded into the base.
+        fence: the number of the process that may write, counted up by each new one.
+        last_full_at: when a full read was last applied, in seconds since the epoch.
+        last_cycle: what the last finished cycle did, for `hisync status`.
+        trouble: why no cycle has finished since, None if one has.
+        time_zone: the account's time zone as hiTask's preferences name it.
+    """
+
+    account_id: int | None = None
+    cursor: str | None = None
+    delta: str = DeltaMode.UNKNOWN
+    delta_failed_at: float | None = None
+    folded_seq: int = 0
+    fence: int = 0
+    last_full_at: float | None = None
+    last_cycle: dict[str, Any] | None = None
+    trouble: str | None = None
+    time_zone: str | None = None
+
+
+def load(connection: Connection) -> EngineState:
+    """The engine's memory as it is."""
+    known = {field.name for field in fields(EngineState)}
+    rows = connection.execute(select(sync_state.c.key, sync_state.c.value))
+    return EngineState(**{key: value for key, value in rows if key in known and value is not None})
+
+
+def save(connection: Connection, **changes: Any) -> None:
+    """Remember these values (names of `EngineState`)."""
+    unknown = changes.keys() - asdict(EngineState()).keys()
+    if unknown:
+        raise ValueError(f"not part of the engine's state: {sorted(unknown)}")
+    for key, value in changes.items():
+        upsert = insert(sync_state).values(key=key, value=value)
+        connection.execute(
+            upsert.on_conflict_do_update(
+                index_elements=[sync_state.c.key], set_={"value": upsert.excluded.value}
+            )
+        )

@@ -1,0 +1,215 @@
+"""The mirror's tables as this version declares them.
+
+The migrations build the same tables step by step; a test holds the two equal. Public: `metadata`,
+the tables, `ITEM_TABLES`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from hisync.items import TABLES, Field, FieldType, fields_of
+from hisync.mirror import sqlite
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# A Python None in a JSON column is SQL's NULL, never the JSON text `null`.
+JSON_VALUE: Final = JSON(none_as_null=True)
+# SQLite counts rows up only in a column of exactly this type.
+SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+_TYPES: Final[dict[FieldType, TypeEngine[Any]]] = {
+    FieldType.TEXT: Text(),
+    FieldType.INT: BigInteger(),
+    FieldType.ID: BigInteger(),
+    FieldType.MINUTES: BigInteger(),
+    FieldType.BOOL: Boolean(),
+    FieldType.INSTANT: DateTime(),
+    FieldType.START_DATE: DateTime(),
+    FieldType.END_DATE: DateTime(),
+    FieldType.SET: JSON_VALUE,
+    FieldType.JSON: JSON_VALUE,
+}
+
+
+def _column(field: Field) -> Column[Any]:
+    if field.type is FieldType.BOOL:
+        return Column(field.column, Boolean(), nullable=False, server_default=text("0"))
+    return Column(field.column, _TYPES[field.type])
+
+
+def _item_table(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("guid", Text(), primary_key=True, server_default=text(sqlite.GUID_DEFAULT)),
+        Column("id", BigInteger(), index=True),
+        *(_column(field) for field in fields_of(name).values()),
+        Index(None, "parent_guid"),
+    )
+
+
+ITEM_TABLES: Final = {name: _item_table(name) for name in TABLES}
+
+change_log = Table(
+    "change_log",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("table_name", Text(), nullable=False),
+    Column("row_guid", Text(), nullable=False),
+    Column("op", Text(), nullable=False),
+    Column("old_values", JSON_VALUE),
+    Column("new_values", JSON_VALUE),
+    Column("changed_at", DateTime(), nullable=False),
+    Column("state", Text(), nullable=False, server_default="pending"),
+    Column("attempts", Integer(), nullable=False, server_default=text("0")),
+    Column("error", Text()),
+    Column("finished_at", DateTime()),
+    sqlite_autoincrement=True,  # a number is never used twice, not even after pruning
+)
+# What is unfinished is few, and looked for in every cycle.
+Index(
+    "ix_change_log_unfinished",
+    change_log.c.row_guid,
+    sqlite_where=change_log.c.finished_at.is_(None),
+    postgresql_where=change_log.c.finished_at.is_(None),
+)
+Index("ix_change_log_state", change_log.c.state)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("table_name", Text(), nullable=False),
+    Column("row_guid", Text(), nullable=False),
+    Column("field", Text()),
+    Column("base_value", Text()),
+    Column("local_value", Text()),
+    Column("remote_value", Text()),
+    Column("resolution", Text()),
+    Column("policy", Text(), nullable=False),
+    Column("detected_at", DateTime(), nullable=False),
+    Column("resolved_at", DateTime()),
+    Index(None, "row_guid"),
+    sqlite_autoincrement=True,
+)
+
+removed_rows = Table(
+    "removed_rows",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("table_name", Text(), nullable=False),
+    Column("row_guid", Text(), nullable=False),
+    Column("id", BigInteger()),
+    Column("last_values", JSON_VALUE, nullable=False),
+    Column("removed_at", DateTime(), nullable=False),
+    Column("reason", Text(), nullable=False),
+    Index(None, "row_guid"),
+    sqlite_autoincrement=True,
+)
+
+# What the engine has to remember: one JSON value a key.
+sync_state = Table(
+    "sync_state",
+    metadata,
+    Column("key", Text(), primary_key=True),
+    Column("value", JSON_VALUE),
+)
+
+# What a row can't say of itself. A row without unsent changes is its own base; `dirty` holds the
+# base value of each column that people have changed since, or of every column when they deleted
+# the row. `remote_guid` is set where hiTask knows the item by another guid. `missed` counts the
+# complete answers in a row that lacked the item.
+sync_base = Table(
+    "sync_base",
+    metadata,
+    Column("guid", Text(), primary_key=True),
+    Column("table_name", Text(), nullable=False),
+    Column("id", BigInteger(), nullable=False, unique=True),
+    Column("remote_guid", Text()),
+    Column("version", BigInteger()),
+    Column("dirty", JSON_VALUE),
+    Column("missed", Integer(), nullable=False, server_default=text("0")),
+)
+Index(
+    "ix_sync_base_remote_guid",
+    sync_base.c.remote_guid,
+    sqlite_where=sync_base.c.remote_guid.is_not(None),
+    postgresql_where=sync_base.c.remote_guid.is_not(None),
+)
+Index(
+    "ix_sync_base_missed",
+    sync_base.c.missed,
+    sqlite_where=sync_base.c.missed > 0,
+    postgresql_where=sync_base.c.missed > 0,
+)
+
+# What was about to be sent, committed before it was: after a crash or a lost answer, the outcome
+# of each is looked up.
+sync_intents = Table(
+    "sync_intents",
+    metadata,
+    Column("guid", Text(), primary_key=True),
+    Column("table_name", Text(), nullable=False),
+    Column("op", Text(), nullable=False),
+    Column("sent", JSON_VALUE, nullable=False),
+    Column("last_seq", BigInteger(), nullable=False),
+    Column("attempt", Integer(), nullable=False),
+    Column("started_at", DateTime(), nullable=False),
+)
+
+# Requests granted in the last minute, so that the budget holds across restarts.
+sync_requests = Table(
+    "sync_requests",
+    metadata,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("granted_at", Float(), nullable=False),
+    Column("requests", Integer(), nullable=False),
+)
+
+# Scratch of the capture triggers: the row that a REPLACE is about to overwrite.
+sync_doomed = Table(
+    "sync_doomed",
+    metadata,
+    Column("table_name", Text(), primary_key=True),
+    Column("row_guid", Text(), primary_key=True),
+    Column("old_values", JSON_VALUE),
+)
+
+# The engine's mark: while its own transaction holds a row here, nothing is captured. The row
+# points at an owner that can't exist, so a transaction that keeps it can't be committed.
+sync_mark = Table(
+    "sync_mark",
+    metadata,
+    Column("id", Integer(), primary_key=True),
+    Column(
+        "owner",
+        Integer(),
+        ForeignKey("sync_mark.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+)
