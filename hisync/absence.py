@@ -1,0 +1,81 @@
+"""What an item's absence from a complete answer leads to: at first nothing.
+
+Absence is not deletion. It counts only in a complete, parsed answer, is confirmed by a second
+one, and a mass disappearance is held. Public: `note_absence`, `Absence`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from hisync.engine import Engine
+from hisync.leaving import Leaver, leave_by_absence, load_leavers
+from hisync.mirror import base as bases
+from hisync.mirror import rows
+from hisync.plan.guard import held_tables
+
+CONFIRMED = 2
+"""Complete answers in a row that must lack an item before it counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What was made of the items that an answer lacked.
+
+    Attributes:
+        suspects: items missing for the first time: look again.
+        removed: rows taken out of the mirror.
+        conflicts: conflicts recorded.
+        held: removals that wait for approval, by table.
+    """
+
+    suspects: int = 0
+    removed: int = 0
+    conflicts: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+
+
+def note_absence(engine: Engine, connection: Connection, live: Collection[int]) -> Absence:
+    """Draw the consequences of a complete answer that named the items `live` and no others."""
+    _forgive(connection, live)
+    absent = bases.known_ids(connection) - set(live)
+    if not absent:
+        return Absence()
+    leavers = load_leavers(connection, bases.load_bases_by_id(connection, absent).values())
+    fresh = [m for m in leavers if not m.by_own_write and m.base.missed + 1 < CONFIRMED]
+    sure = [m for m in leavers if m.by_own_write or m.base.missed + 1 >= CONFIRMED]
+    _count_miss(connection, [*fresh, *sure])
+    held = _hold(engine, connection, sure)
+    gone = [m for m in sure if not (m.counts and m.base.table in held)]
+    removed, conflicts = leave_by_absence(engine, connection, gone)
+    return Absence(len(fresh), removed, conflicts, held)
+
+
+def _forgive(connection: Connection, live: Collection[int]) -> None:
+    """What was missing and shows again was never gone."""
+    back = bases.missed_ids(connection) & set(live)
+    returned = bases.load_bases_by_id(connection, back).values()
+    bases.save_bases(connection, [replace(base, missed=0) for base in returned])
+
+
+def _count_miss(connection: Connection, leavers: Collection[Leaver]) -> None:
+    # Counted no further than the proof needs: an item held for weeks costs no writes.
+    counted = [m.base for m in leavers if m.base.missed < CONFIRMED]
+    bases.save_bases(connection, [replace(base, missed=base.missed + 1) for base in counted])
+
+
+def _hold(engine: Engine, connection: Connection, sure: Collection[Leaver]) -> dict[str, int]:
+    removals = Counter(m.base.table for m in sure if m.counts)
+    if not removals:
+        return {}
+    held = held_tables(
+        removals,
+        rows.count_rows(connection),
+        max_share=engine.rules.max_removals,
+        approved=engine.allow_removals,
+    )
+    return {table: removals[table] for table in sorted(held)}

@@ -1,0 +1,245 @@
+"""Apply items that hiTask showed to the mirror, inside the transaction that proves them.
+
+The one way in which anything that hiTask says reaches a row: an item of a full read or a delta,
+and the answer to a write of ours. The three copies are put side by side, the plan decides, what
+it decides for the mirror is written in sets, and what it decides for hiTask stays in the base as
+unsent changes. Public: `apply_items`, `Shown`, `Applied`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from hisync.arrival import Arrival, finish_write
+from hisync.change import Change
+from hisync.engine import Engine
+from hisync.identity import Identities, identify
+from hisync.items import Item, Values, fields_of, same_value
+from hisync.mirror import changes, intents, rows
+from hisync.mirror.base import Base, base_values
+from hisync.mirror.cells import to_json
+from hisync.mirror.intents import Intent
+from hisync.mirror.rows import LocalRow
+from hisync.plan.actions import Action, InsertRow, RecordConflict, UpdateRow
+from hisync.plan.merge import Row, plan_row
+from hisync.plan.proof import (
+    base_after_write,
+    columns_edited_after,
+    last_edits,
+    unsent_columns,
+)
+from hisync.writes import Writes
+
+Key: TypeAlias = tuple[str, str]
+"""Table and guid of a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One item that hiTask showed, and the row that it is.
+
+    Attributes:
+        item: as decoded.
+        guid: the row's key.
+        values: its values with the parent named by the row's key.
+        base: the row's base, None for one that the mirror did not know.
+    """
+
+    item: Item
+    guid: str
+    values: Values
+    base: Base | None
+
+    @property
+    def table_before(self) -> str:
+        """The table that has the row, which an item converted to another kind leaves."""
+        return self.base.table if self.base else self.item.table
+
+    @property
+    def row(self) -> Values:
+        """The whole row as hiTask says it is."""
+        return {"guid": self.guid, "id": self.item.id, **self.values}
+
+    def base_after(self, dirty: Collection[str]) -> Base:
+        """The base once this is applied and these columns still differ here."""
+        fields = fields_of(self.item.table)
+        return Base(
+            guid=self.guid,
+            table=self.item.table,
+            id=self.item.id,
+            version=self.values.get("version"),
+            dirty={
+                column: to_json(self.values.get(column, f.empty))
+                for column, f in fields.items()
+                if column in dirty
+            },
+            remote_guid=self.item.guid if self.item.guid != self.guid else None,
+        )
+
+
+@dataclass(slots=True)
+class Applied:
+    """What was done to the mirror: rows changed, conflicts recorded."""
+
+    changed: int = 0
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the transaction sees of the rows at hand."""
+
+    rows: Mapping[Key, LocalRow]
+    intents: Mapping[str, Intent]
+    changes: Mapping[str, Sequence[Change]]
+    direct: bool
+    writes: Writes = field(default_factory=Writes)
+
+
+def apply_items(
+    engine: Engine,
+    connection: Connection,
+    items: Sequence[Item],
+    *,
+    live: Collection[int] | None,
+    answering: Intent | None = None,
+) -> Applied:
+    """Bring the rows of these items to what hiTask says, unsent changes kept.
+
+    Args:
+        engine: the rules and the clock.
+        connection: the engine's write transaction.
+        items: whole items.
+        live: the ids of all items of the account where they are known, None where not.
+        answering: the write that `items` answer; None when they were read.
+    """
+    found = identify(connection, items, live, answering)
+    _report_duplicates(engine, found)
+    shown = [
+        Shown(item, found.guids[item.id], found.values_of(item), found.bases.get(item.id))
+        for item in items
+    ]
+    view = _load_view(connection, shown, direct=answering is not None)
+    for one in shown:
+        _apply_one(engine, connection, one, view)
+    view.writes.flush(connection, engine.clock.now())
+    for conflict in view.writes.conflicts:
+        engine.log.info(
+            "conflict_recorded",
+            table=conflict.table,
+            guid=conflict.guid,
+            field=conflict.field,
+            resolution=conflict.resolution,
+            policy=conflict.policy,
+        )
+    return Applied(view.writes.rows_touched, len(view.writes.conflicts))
+
+
+def _report_duplicates(engine: Engine, found: Identities) -> None:
+    for guid, ids in found.duplicates.items():
+        engine.log.warning("duplicate_guid", guid=guid, ids=ids)
+
+
+def _load_view(connection: Connection, shown: Sequence[Shown], *, direct: bool) -> _View:
+    keys = {(s.table_before, s.guid) for s in shown}
+    pending = intents.load_intents(connection)
+    # Only what is dirty or in flight has changes to look at.
+    busy = [s.guid for s in shown if s.base is None or s.base.dirty or s.guid in pending]
+    return _View(
+        rows=rows.load_every(connection, keys),
+        intents=pending,
+        changes=changes.unfinished(connection, busy) if busy else {},
+        direct=direct,
+    )
+
+
+def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View) -> None:
+    local = view.rows.get((shown.table_before, shown.guid))
+    dirty = bool(shown.base and shown.base.dirty)
+    if shown.guid in view.intents or (dirty if shown.base else local is not None):
+        _apply_to_dirty(engine, connection, shown, local, view)
+    elif local is None:
+        # New here; or it left the table behind the triggers' back, which deletes nothing there.
+        _put_whole(shown, view.writes)
+    else:
+        _apply_to_clean(shown, local, view.writes)
+
+
+def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes) -> None:
+    """Nobody changed the row here: it becomes what hiTask says, if it isn't already."""
+    moved = local.table != shown.item.table
+    differs = local.id != shown.item.id or any(
+        not same_value(f, local.values[column], shown.values.get(column, f.empty))
+        for column, f in fields_of(local.table).items()
+    )
+    if moved:
+        writes.take_out(local.table, local.guid)
+    if moved or differs or local.unreadable:
+        _put_whole(shown, writes)
+    elif shown.base is not None and shown.base.missed:
+        writes.bases.append(shown.base_after({}))
+
+
+def _put_whole(shown: Shown, writes: Writes) -> None:
+    writes.put(shown.item.table, shown.row)
+    writes.bases.append(shown.base_after({}))
+
+
+def _apply_to_dirty(
+    engine: Engine, connection: Connection, shown: Shown, local: LocalRow | None, view: _View
+) -> None:
+    """People changed the row here, or a write of ours is under way: merge what meets."""
+    table, log = shown.item.table, view.changes.get(shown.guid, ())
+    intent = view.intents.get(shown.guid)
+    ours = local.values if local else None
+    before = base_values(shown.base, ours) if shown.base else None
+    if local is not None and ours is not None and before is not None:
+        # What can't be read is no edit to merge; the push refuses it by name.
+        ours = {**ours, **{column: before.get(column) for column in local.unreadable}}
+    proven = before
+    if intent is not None:
+        since = columns_edited_after(table, log, intent.last_seq)
+        proven = base_after_write(
+            table, before, intent.sent, shown.values, ours, since, direct=view.direct
+        )
+    row = Row(table, proven, ours, shown.values, last_edits(table, log))
+    actions = plan_row(row, engine.rules.policy)
+    unsent = unsent_columns(table, actions)
+    _write_plan(shown, local, actions, unsent, view.writes)
+    if intent is not None:
+        finish_write(
+            engine, connection, Arrival(intent, before, shown.values, log, unsent, view.direct)
+        )
+
+
+def _write_plan(
+    shown: Shown,
+    local: LocalRow | None,
+    actions: Sequence[Action],
+    unsent: Collection[str],
+    writes: Writes,
+) -> None:
+    """Carry out what a plan says about the mirror; the rest waits in the base."""
+    table, guid = shown.item.table, shown.guid
+    kept = set(unsent) | (set(local.unreadable) if local else set())
+    for action in actions:
+        match action:
+            case InsertRow():
+                writes.put(table, shown.row)
+            case UpdateRow(values):
+                writes.set(table, guid, values)
+            case RecordConflict():
+                writes.conflict(table, guid, action)
+            case _:
+                pass
+    if local is not None and local.id != shown.item.id:
+        writes.set(table, guid, {"id": shown.item.id})
+    if local is not None and local.table != table:
+        ours = {c: local.values[c] for c in kept if c in local.values and c in fields_of(table)}
+        writes.take_out(local.table, guid)
+        writes.put(table, {**shown.row, **ours})
+    writes.bases.append(shown.base_after(kept))

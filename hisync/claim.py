@@ -1,0 +1,223 @@
+"""What is to be pushed: the change log compacted, planned against the base, checked, claimed.
+
+`prepare` looks at every row with unfinished changes, ends what needs no request (edits that were
+taken back, edits that can't be taken) and returns a step for each row that needs one. `claim`
+does the same for one row right before its request and writes the intent down. Public: `prepare`,
+`claim`, `Claim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from hisync.arrival import end
+from hisync.candidates import Candidate, Scene, load_scene, neighbours
+from hisync.change import Change
+from hisync.engine import Engine
+from hisync.items import Access, Values, fields_of, on_the_wire, same_value
+from hisync.mirror import changes, intents
+from hisync.mirror.base import Base
+from hisync.mirror.intents import Intent, Op
+from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelete, SendUpdate
+from hisync.plan.checks import Refusal, check, refused_edits
+from hisync.plan.guard import held_deletes
+from hisync.plan.merge import Row, plan_row
+from hisync.plan.order import Step, order_steps
+from hisync.plan.proof import end_changes, unsent_columns
+from hisync.refusal import put_back, refuse_whole
+
+_OPS: Mapping[type[Send], Op] = {
+    SendCreate: "create",
+    SendUpdate: "update",
+    SendArchive: "archive",
+    SendDelete: "delete",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A step whose intent is committed: it may be sent.
+
+    Attributes:
+        intent: what was written down.
+        base: the row's base, None for a create.
+        row: the row's values, the base's if it was deleted.
+        parent: the base of its parent, None if it has none.
+    """
+
+    intent: Intent
+    base: Base | None
+    row: Values
+    parent: Base | None
+
+
+def prepare(engine: Engine, connection: Connection) -> list[Step]:
+    """End what needs no request; return the requests to make, in order, and what they are for."""
+    scene = load_scene(connection, changes.unfinished(connection))
+    planned = [_plan(engine, connection, candidate, scene) for candidate in scene.candidates]
+    steps = order_steps(step for step in planned if step is not None)
+    return _hold_deletes(engine, connection, steps)
+
+
+def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
+    """Plan one row again, as it is now, and write down what will be sent; None if nothing."""
+    scene = load_scene(connection, changes.unfinished(connection, [step.guid]))
+    if not scene.candidates:
+        return None
+    candidate = scene.candidates[0]
+    fresh = _plan(engine, connection, candidate, scene)
+    if fresh is None or (fresh.deletion and not step.deletion):
+        return None  # a deletion that the guard has not seen waits for the next round
+    intent = Intent(
+        guid=fresh.guid,
+        table=fresh.table,
+        op=_OPS[type(fresh.send)],
+        sent=_sent(fresh.table, fresh.send),
+        last_seq=fresh.last_seq,
+        attempt=fresh.attempts + 1,
+        started_at=engine.clock.now(),
+    )
+    intents.save_intent(connection, intent)
+    changes.set_state(
+        connection,
+        [change.seq for change in candidate.log],
+        "sending",
+        now=intent.started_at,
+        attempted=True,
+    )
+    row = candidate.local.values if candidate.local else candidate.before or {}
+    parent = scene.bases.get(row.get("parent_guid") or "")
+    return Claim(intent, candidate.base, row, parent)
+
+
+def _sent(table: str, send: Send) -> Values:
+    """The values that will go out: of a new row, what it says and people may say."""
+    fields = fields_of(table)
+    match send:
+        case SendCreate(values):
+            return {
+                column: on_the_wire(value)
+                for column, value in values.items()
+                if fields[column].access is not Access.READ_ONLY
+                and not same_value(fields[column], value, fields[column].empty)
+            }
+        case SendUpdate(columns):
+            return {column: on_the_wire(value) for column, value in columns.items()}
+        case _:
+            return {}
+
+
+def _plan(
+    engine: Engine, connection: Connection, candidate: Candidate, scene: Scene
+) -> Step | None:
+    """What one row needs; its changes are ended here as far as they need no request."""
+    base, local = candidate.before, candidate.local
+    unreadable = local.unreadable if local else {}
+    refused = refused_edits(candidate.table, candidate.log, base, unreadable)
+    if base is None and refused:
+        refuse_whole(engine, connection, candidate, "; ".join(refused.values()))
+        return None
+    ours = local.values if local else None
+    if ours is not None and base is not None:
+        ours = {**ours, **{column: base.get(column) for column in refused}}
+    send = _first_send(candidate, base, ours)
+    verdict = Refusal()
+    if send is not None:
+        verdict = check(
+            candidate.table, candidate.guid, send, base, neighbours(candidate, ours, scene)
+        )
+    if verdict.whole:
+        refuse_whole(engine, connection, candidate, verdict.whole)
+        return None
+    refused |= verdict.columns
+    if isinstance(send, SendUpdate) and verdict.columns:
+        left = {c: v for c, v in send.changes.items() if c not in verdict.columns}
+        send = SendUpdate(left) if left else None
+    log = _end_without_request(engine, connection, candidate, send, refused)
+    return _step(engine, connection, candidate, send, verdict, log)
+
+
+def _first_send(candidate: Candidate, base: Values | None, ours: Values | None) -> Send | None:
+    """The first request that brings hiTask, which is at the base, to the local state."""
+    actions = plan_row(Row(candidate.table, base, ours, base), Policy())
+    sends = [
+        a for a in actions if isinstance(a, SendCreate | SendUpdate | SendArchive | SendDelete)
+    ]
+    return sends[0] if sends else None
+
+
+def _step(
+    engine: Engine,
+    connection: Connection,
+    candidate: Candidate,
+    send: Send | None,
+    verdict: Refusal,
+    log: Sequence[Change],
+) -> Step | None:
+    if send is None or not log:
+        return None
+    now = engine.clock.now()
+    seqs = [change.seq for change in log]
+    if verdict.waits:
+        fresh = [change.seq for change in log if change.state != "blocked"]
+        changes.set_state(connection, fresh, "blocked", now=now, error=verdict.waits)
+        return None
+    waited = [change.seq for change in log if change.state == "blocked"]
+    changes.set_state(connection, waited, "pending", now=now)
+    values = candidate.local.values if candidate.local else candidate.before or {}
+    return Step(
+        table=candidate.table,
+        guid=candidate.guid,
+        send=send,
+        parent=values.get("parent_guid"),
+        last_seq=seqs[-1],
+        attempts=max(change.attempts for change in log),
+    )
+
+
+def _end_without_request(
+    engine: Engine,
+    connection: Connection,
+    candidate: Candidate,
+    send: Send | None,
+    refused: Mapping[str, str],
+) -> list[Change]:
+    """End changes with nothing left to send, put refused columns back; return the others."""
+    base, log = candidate.base, list(candidate.log)
+    unsent = unsent_columns(candidate.table, [send] if send else [])
+    if candidate.local is not None and candidate.local.values.get("archived"):
+        unsent |= {"archived"}  # goes out in a request of its own, after the rest
+    endings = end_changes(log, unsent=unsent, refused=refused)
+    end(engine, connection, candidate.guid, endings)
+    before = candidate.before
+    if base is not None and before is not None and (refused or send is None):
+        put_back(connection, candidate, base, before, refused, unsent)
+    ended = {ending.seq for ending in endings}
+    return [change for change in log if change.seq not in ended]
+
+
+def _hold_deletes(engine: Engine, connection: Connection, steps: Iterable[Step]) -> list[Step]:
+    """Hold deletions beyond the limit, the last ones first; free those that fit again."""
+    steps = list(steps)
+    deletions = [step for step in steps if step.deletion]
+    if not deletions:
+        return steps
+    now = engine.clock.now()
+    held = held_deletes(
+        len(deletions),
+        changes.deletes_since(connection, now - timedelta(hours=1)),
+        limit=engine.rules.max_push_deletes,
+        approved=engine.allow_deletes,
+    )
+    kept = {step.guid for step in deletions[: len(deletions) - held]}
+    log = changes.unfinished(connection, [step.guid for step in deletions])
+    for guid, entries in log.items():
+        state = "pending" if guid in kept else "held"
+        moved = [change.seq for change in entries if change.state != state]
+        why = None if guid in kept else "more deletions than safety.max_push_deletes an hour"
+        changes.set_state(connection, moved, state, now=now, error=why)
+    return [step for step in steps if not step.deletion or step.guid in kept]

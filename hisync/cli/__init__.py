@@ -1,0 +1,65 @@
+"""The command line. Each command opens what it needs and no more; `--help` opens nothing.
+
+Public: `app`, `main`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import hisync
+from hisync.cli import inspecting, playing, syncing
+
+app = typer.Typer(
+    name="hisync",
+    help="Two-way sync between hiTask and a SQL database.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hisync {hisync.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The configuration file. Otherwise $HISYNC_CONFIG, ./config.toml, "
+            "~/.config/hisync/config.toml, /etc/hisync/config.toml.",
+            show_default=False,
+        ),
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    context.obj = config
+
+
+app.command("check")(inspecting.check)
+app.command("run")(syncing.run)
+app.command("sync")(syncing.sync)
+app.command("status")(inspecting.status)
+app.add_typer(inspecting.changes_app, name="changes")
+app.add_typer(inspecting.conflicts_app, name="conflicts")
+app.add_typer(syncing.db_app, name="db")
+app.command("sandbox")(playing.sandbox)
+app.command("demo")(playing.demo)
+
+
+def main() -> None:
+    """The entry point of the `hisync` command."""
+    app()

@@ -1,0 +1,134 @@
+"""What `hisync check` looks at, one finding after the other. Public: `run_checks`, `Finding`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from hisync.api import HiTask
+from hisync.config import Config, require_credentials, security_warnings
+from hisync.engine import Clock
+from hisync.errors import ConfigurationError, HisyncError
+from hisync.mirror import migrate, requests, state
+from hisync.mirror.store import Mirror, open_mirror
+from hisync.purse import Purse
+
+TOLERABLE_SKEW: Final = 60.0
+"""Seconds that two clocks may differ before dates of records mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what it is, whether it is well, and how it is or how to mend it."""
+
+    what: str
+    ok: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.what}: {self.text}"
+
+
+def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
+    """Look at everything; what can't be looked at because of another fault says so."""
+    yield _configuration(config)
+    credentials = _credentials(config)
+    yield credentials
+    with ExitStack() as stack:
+        mirror: Mirror | None = None
+        for finding, opened in _database(config, stack):
+            mirror = opened or mirror
+            yield finding
+        if offline:
+            yield Finding("API", ok=True, text="not asked (--offline)")
+        elif not credentials.ok:
+            yield Finding("API", ok=False, text="not asked without credentials")
+        else:
+            yield from _api(config, mirror)
+        if mirror is not None:
+            yield _budget(config, mirror)
+
+
+def _configuration(config: Config) -> Finding:
+    warnings = security_warnings(config)
+    where = config.file or "no file: defaults and environment"
+    return Finding("config", ok=not warnings, text="; ".join(warnings) or str(where))
+
+
+def _credentials(config: Config) -> Finding:
+    try:
+        require_credentials(config)
+    except ConfigurationError as error:
+        return Finding("credentials", ok=False, text="; ".join(error.problems))
+    return Finding("credentials", ok=True, text=f"login {config.hitask.login}")
+
+
+def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirror | None]]:
+    path = config.database.sqlite_path
+    if path is not None and not path.exists():
+        yield Finding("database", ok=True, text=f"{path} will be made by the first sync"), None
+        return
+    try:
+        mirror = stack.enter_context(open_mirror(config.database.url))
+        revision = migrate.current(mirror.engine)
+    except HisyncError as error:
+        yield Finding("database", ok=False, text=str(error)), None
+        return
+    yield Finding("database", ok=True, text=str(mirror.path)), None
+    try:
+        mirror.check()
+    except HisyncError as error:
+        yield Finding("schema", ok=False, text=str(error)), None
+        return
+    yield Finding("schema", ok=True, text=f"revision {revision}"), mirror
+
+
+def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
+    with HiTask(
+        base_url=config.hitask.base_url,
+        login=config.hitask.login,
+        password=config.hitask.read_password(),
+        api_key=config.hitask.read_api_key(),
+        password_encoding=config.hitask.password_encoding,
+        grant=_grant(config, mirror),
+    ) as api:
+        if mirror is not None:
+            with mirror.reading() as connection:
+                api.expected_account = state.load(connection).account_id
+        try:
+            account = api.fetch_account()
+        except HisyncError as error:
+            yield Finding("API", ok=False, text=f"{config.hitask.base_url}: {error}")
+            return
+        finally:
+            api.logout()
+        who = account.get("login") or api.account_id
+        yield Finding("API", ok=True, text=f"{config.hitask.base_url}: account {who}")
+        yield _clock(api.clock_skew)
+
+
+def _grant(config: Config, mirror: Mirror | None) -> Callable[[str], None]:
+    """These requests count too; without a mirror there are no books yet, nor other requests."""
+    if mirror is None:
+        return lambda _cause: None
+    budget = config.rate.requests_per_minute
+    return Purse(mirror, budget, clock=Clock(), pause=time.sleep).grant
+
+
+def _clock(skew: float | None) -> Finding:
+    if skew is None:
+        return Finding("clock", ok=True, text="the service names no time to compare with")
+    if abs(skew) > TOLERABLE_SKEW:
+        return Finding("clock", ok=False, text=f"off by {skew:+.0f} s: set it, by NTP for example")
+    return Finding("clock", ok=True, text=f"within {abs(skew):.0f} s of the service's")
+
+
+def _budget(config: Config, mirror: Mirror) -> Finding:
+    with mirror.reading() as connection:
+        booked = sum(n for _, n in requests.booked_since(connection, time.time() - 60))
+    budget = config.rate.requests_per_minute
+    text = f"{booked} of {budget} requests in the last minute"
+    return Finding("rate budget", ok=booked < budget, text=text)

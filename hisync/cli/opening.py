@@ -1,0 +1,111 @@
+"""Opening what commands need: configuration, logs, mirror, engine.
+
+Everything heavy is imported only here and only when asked for, so that `--help` stays quick.
+Public: `read_config`, `open_to_read`, `open_engine`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hisync.errors import MirrorError
+
+if TYPE_CHECKING:
+    from hisync.config import Config
+    from hisync.engine import Engine
+    from hisync.mirror.store import Mirror
+
+
+def read_config(explicit: Path | None) -> Config:
+    """The configuration that this run goes by, with the logs set up as it says.
+
+    Raises:
+        ConfigurationError: naming every fault.
+    """
+    from hisync.config import find_config, load_config
+    from hisync.logs import configure_logging
+
+    path = find_config(explicit, os.environ, Path.cwd(), Path.home())
+    config = load_config(path, os.environ)
+    configure_logging(config.log.level, config.log.format)
+    return config
+
+
+@contextmanager
+def open_to_read(config: Config) -> Iterator[Mirror]:
+    """The mirror for a command that only looks; nothing is created or upgraded.
+
+    Raises:
+        MirrorError: if there is no mirror yet.
+    """
+    from hisync.mirror.store import open_mirror
+
+    path = config.database.sqlite_path
+    if path is not None and not path.exists():
+        raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
+    with open_mirror(config.database.url) as mirror:
+        mirror.check()
+        yield mirror
+
+
+@contextmanager
+def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator[Engine]:
+    """The engine, holding its mirror.
+
+    Args:
+        config: the configuration.
+        stop: set to make it end early.
+
+    Raises:
+        ConfigurationError: if credentials are missing.
+        LockedError: if another hisync holds the mirror.
+    """
+    from zoneinfo import ZoneInfo
+
+    from hisync.api import HiTask
+    from hisync.config import require_credentials
+    from hisync.engine import Clock, Engine, Rules
+    from hisync.logs import configure_logging
+    from hisync.mirror import state
+    from hisync.mirror.store import open_mirror
+    from hisync.plan.actions import Policy
+    from hisync.purse import Purse
+
+    require_credentials(config)
+    stop = stop or threading.Event()
+    clock = Clock()
+    with open_mirror(config.database.url, file_mode=config.database.file_mode_bits) as mirror:
+        mirror.acquire(upgrade=config.database.auto_upgrade)
+        purse = Purse(
+            mirror,
+            config.rate.requests_per_minute,
+            clock=clock,
+            pause=stop.wait,
+            stopping=stop.is_set,
+        )
+        with HiTask(
+            base_url=config.hitask.base_url,
+            login=config.hitask.login,
+            password=config.hitask.read_password(),
+            api_key=config.hitask.read_api_key(),
+            password_encoding=config.hitask.password_encoding,
+            time_unit=config.hitask.time_unit,
+            grant=purse.grant,
+        ) as api:
+            configure_logging(config.log.level, config.log.format, redact=api.redact)
+            with mirror.reading() as connection:
+                api.expected_account = state.load(connection).account_id
+            rules = Rules(
+                policy=Policy(config.conflicts.policy, dict(config.conflicts.fields)),
+                push=config.sync.direction == "two-way",
+                full_every=config.sync.full_every,
+                max_removals=config.safety.max_removals,
+                max_push_deletes=config.safety.max_push_deletes,
+                zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
+            )
+            yield Engine(api, mirror, rules, clock, stopping=stop.is_set)

@@ -1,0 +1,170 @@
+"""The commands that move data: `sync`, `run`, `db`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hisync.cli.exits import ExitCode, reported
+from hisync.cli.opening import open_engine, read_config
+
+if TYPE_CHECKING:
+    from hisync.cycle import Preview, Summary
+    from hisync.plan.actions import Send
+
+db_app = typer.Typer(help="The mirror's schema.", no_args_is_help=True)
+
+
+@reported
+def sync(
+    context: typer.Context,
+    pull_only: Annotated[
+        bool, typer.Option("--pull-only", help="Only fetch; local edits wait.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything again, not just the changes.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+    ] = False,
+    allow_removals: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Carry out up to N removals that are held.")
+    ] = 0,
+    allow_deletes: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Carry out up to N deletions that are held.")
+    ] = 0,
+) -> None:
+    """One full cycle now: fetch, merge, send. Ends with a summary."""
+    from hisync.cycle import preview, run_cycle
+    from hisync.errors import ConfigurationError
+
+    config = read_config(context.obj)
+    if pull_only and allow_deletes:
+        raise ConfigurationError(["--allow-deletes sends deletions, --pull-only sends nothing"])
+    with open_engine(config) as engine:
+        engine.allow_removals, engine.allow_deletes = allow_removals, allow_deletes
+        if dry_run:
+            _print_preview(preview(engine, full=full, pull_only=pull_only))
+            return
+        summary = run_cycle(engine, full=full, pull_only=pull_only)
+    _print_summary(summary)
+    raise typer.Exit(_exit_code(summary, sent=engine.rules.push and not pull_only))
+
+
+@reported
+def run(context: typer.Context) -> None:
+    """The daemon: sync again and again, in the foreground, until SIGTERM or SIGINT."""
+    import threading
+
+    from hisync.daemon import Daemon, stop_on_signals
+    from hisync.errors import HisyncError, LockedError
+
+    config = read_config(context.obj)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    try:
+        with open_engine(config, stop) as engine:
+            Daemon(
+                engine,
+                stop,
+                poll_interval=config.sync.poll_interval,
+                push_delay=config.sync.push_delay,
+            ).run()
+    except LockedError as error:
+        raise HisyncError(str(error)) from None  # a daemon does not wait for another one
+
+
+@db_app.command("upgrade")
+@reported
+def db_upgrade(context: typer.Context) -> None:
+    """Bring the schema to this version's, and put missing capture triggers back."""
+    from hisync.mirror import migrate
+    from hisync.mirror.store import open_mirror
+
+    config = read_config(context.obj)
+    url, mode = config.database.url, config.database.file_mode_bits
+    with open_mirror(url, file_mode=mode) as mirror:
+        mirror.lock()
+        before, after = migrate.upgrade_schema(mirror.engine)
+    typer.echo(f"schema {after}" + (f" (was {before or 'empty'})" if before != after else ""))
+
+
+@db_app.command("current")
+@reported
+def db_current(context: typer.Context) -> None:
+    """Which revision the schema is at."""
+    from hisync.errors import MirrorError
+    from hisync.mirror import migrate
+    from hisync.mirror.store import open_mirror
+
+    config = read_config(context.obj)
+    path = config.database.sqlite_path
+    if path is not None and not path.exists():
+        raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
+    with open_mirror(config.database.url) as mirror:
+        at = migrate.current(mirror.engine)
+    newest = migrate.head()
+    typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))
+
+
+def _exit_code(summary: Summary, *, sent: bool) -> ExitCode:
+    unfinished = set(summary.waiting) & {"pending", "unknown", "sending"}
+    if summary.trouble is not None or (sent and unfinished):
+        return ExitCode.LATER
+    if summary.rejected or summary.held or "held" in summary.waiting:
+        return ExitCode.HELD
+    return ExitCode.DONE
+
+
+def _print_summary(summary: Summary) -> None:
+    typer.echo(
+        f"pulled {summary.pulled} rows, pushed {summary.pushed} changes, "
+        f"{summary.conflicts} conflicts, {summary.requests} requests, {summary.seconds:.1f} s"
+    )
+    for table, number in summary.held.items():
+        typer.echo(
+            f"held: {number} rows of {table} are gone from hiTask; if that is right, run "
+            f"`hisync sync --allow-removals {sum(summary.held.values())}`"
+        )
+    if summary.waiting.get("held"):
+        number = summary.waiting["held"]
+        typer.echo(
+            f"held: {number} deletions, more than safety.max_push_deletes an hour; if that is "
+            f"right, run `hisync sync --allow-deletes {number}`"
+        )
+    if summary.rejected:
+        typer.echo(f"rejected: {summary.rejected} changes; see `hisync changes list`")
+    waiting = {state: n for state, n in summary.waiting.items() if state != "held"}
+    if waiting:
+        states = ", ".join(f"{n} {state}" for state, n in waiting.items())
+        typer.echo(f"waiting: {states}; see `hisync changes list`")
+    if summary.trouble is not None:
+        typer.echo(f"stopped early: {summary.trouble}")
+
+
+def _print_preview(planned: Preview) -> None:
+    typer.echo(
+        f"would change {planned.pulled.rows} rows of the mirror, recording "
+        f"{planned.pulled.conflicts} conflicts"
+    )
+    for table, number in planned.pulled.held.items():
+        typer.echo(f"would hold {number} removals from {table}")
+    for step in planned.steps:
+        typer.echo(f"would send {_call(step.send)} ({step.table} {step.guid})")
+    if not planned.steps:
+        typer.echo("would send nothing")
+
+
+def _call(send: Send) -> str:
+    from hisync.plan.actions import SendArchive, SendCreate, SendUpdate
+
+    match send:
+        case SendCreate(values):
+            return f"POST /item {values.get('title')!r}"
+        case SendUpdate(changes):
+            return f"PUT /item {', '.join(changes)}"
+        case SendArchive():
+            return "POST /item/archive"
+        case _:
+            return "DELETE /item"

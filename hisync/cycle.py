@@ -1,0 +1,143 @@
+"""One full cycle: pull, merge, push, and pull again where an outcome has to be looked up.
+
+Public: `run_cycle`, `Summary`, `preview`, `Preview`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from hisync.claim import prepare
+from hisync.engine import Engine
+from hisync.errors import ServiceError
+from hisync.mirror import changes, state
+from hisync.plan.order import Step
+from hisync.pull import Pulled, apply_reading, needs_everything, pull, second_look
+from hisync.push import push
+from hisync.reading import fetch_changes, fetch_everything
+
+ROUNDS: Final = 5
+"""Pulls and pushes in one cycle; what is unclear after that waits for the next."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a cycle did, and what it leaves.
+
+    Attributes:
+        pulled: rows put in, changed or removed in the mirror.
+        pushed: changes that hiTask carried out.
+        conflicts: conflicts recorded.
+        requests: requests made, logins included.
+        seconds: how long it took.
+        held: removals that wait for approval, by table.
+        trouble: why something has to wait, None if nothing has.
+        waiting: unfinished changes, by state.
+        rejected: changes that stand rejected.
+    """
+
+    pulled: int = 0
+    pushed: int = 0
+    conflicts: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    held: dict[str, int] = field(default_factory=dict)
+    trouble: ServiceError | None = None
+    waiting: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0
+
+
+def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) -> Summary:
+    """Pull, then push until the queue is empty or only waiting.
+
+    Raises:
+        ServiceError: if hiTask could not be read, or refuses the login.
+        MirrorError: if the database can't be used.
+    """
+    started, requests = engine.clock.time(), engine.api.requests
+    summary = Summary()
+    try:
+        _pull_and_push(engine, summary, full=full, pull_only=pull_only)
+    except ServiceError as error:
+        with engine.mirror.writing() as connection:
+            state.save(connection, trouble=str(error))
+        raise
+    summary.requests = engine.api.requests - requests
+    summary.seconds = round(engine.clock.time() - started, 3)
+    _remember(engine, summary)
+    return summary
+
+
+def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: bool) -> None:
+    for round_ in range(ROUNDS):
+        pulled = pull(engine, full=full and round_ == 0)
+        _count(summary, pulled)
+        if pull_only or not engine.rules.push or engine.stopping():
+            break
+        pushed = push(engine)
+        summary.pushed += pushed.sent
+        summary.trouble = pushed.trouble
+        if not pushed.unclear or (pushed.trouble and not pushed.sent):
+            break
+
+
+def _count(summary: Summary, pulled: Pulled) -> None:
+    summary.pulled += pulled.rows
+    summary.conflicts += pulled.conflicts
+    summary.held = pulled.held
+
+
+def _remember(engine: Engine, summary: Summary) -> None:
+    """Keep the outcome for `hisync status`, and say it once."""
+    with engine.mirror.writing() as connection:
+        counted = changes.counts(connection)
+        summary.rejected = counted.get("rejected", 0)
+        final = changes.FINAL_STATES
+        summary.waiting = {s: n for s, n in sorted(counted.items()) if s not in final}
+        before = state.load(connection).last_cycle or {}
+        kept = ("pulled", "pushed", "conflicts", "requests", "seconds", "held")
+        facts = {name: getattr(summary, name) for name in kept}
+        facts["finished_at"] = engine.clock.time()
+        trouble = str(summary.trouble) if summary.trouble else None
+        state.save(connection, last_cycle=facts, trouble=trouble)
+    if summary.held and summary.held != before.get("held"):
+        engine.log.warning("removals_held", **summary.held)
+    engine.log.info(
+        "cycle_finished",
+        pulled=summary.pulled,
+        pushed=summary.pushed,
+        conflicts=summary.conflicts,
+        requests=summary.requests,
+        seconds=summary.seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a cycle would do: rows it would change, and the requests it would make, in order."""
+
+    pulled: Pulled
+    steps: list[Step]
+
+
+def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> Preview:
+    """Plan a cycle without changing anything on either side.
+
+    The mirror's part is really applied, in a transaction that is then rolled back, so that what
+    is shown is what the real run does.
+    """
+    pulled = Pulled()
+    readings = [fetch_everything(engine) if full else fetch_changes(engine)]
+    if needs_everything(engine, readings[0]):
+        readings.append(fetch_everything(engine, beside=readings[0]))
+    while True:
+        with engine.mirror.writing(commit=False) as connection:
+            pulled = Pulled()
+            for reading in readings:
+                apply_reading(engine, connection, reading, pulled)
+            sends = engine.rules.push and not pull_only
+            steps = prepare(engine, connection) if sends else []
+        if not pulled.suspects:
+            return Preview(pulled, steps)
+        readings.append(second_look(engine, readings[-1]))

@@ -1,0 +1,76 @@
+"""What the engine works with, handed to it from outside: API, mirror, clock, rules.
+
+Nothing below this reads configuration, the environment or the time by itself, so that a whole
+engine can run in a test's own world. Public: `Engine`, `Rules`, `Clock`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import structlog
+
+from hisync.api import HiTask
+from hisync.mirror.store import Mirror
+from hisync.plan.actions import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user decided about syncing.
+
+    Attributes:
+        policy: who wins a conflict.
+        push: whether local edits go out at all.
+        full_every: seconds between full re-reads.
+        max_removals: the share of a table that a pull may remove without being held.
+        max_push_deletes: remote deletions an hour that need no approval.
+        zone: the time zone from the configuration; None takes the account's.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    push: bool = True
+    full_every: float = 86400.0
+    max_removals: float = 0.2
+    max_push_deletes: int = 50
+    zone: tzinfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, as seconds since the epoch; it paces work and dates records, and orders nothing."""
+
+    time: Callable[[], float] = time.time
+
+    def now(self) -> datetime:
+        """The time in UTC, without a zone, as the mirror writes it."""
+        return datetime.fromtimestamp(self.time(), UTC).replace(tzinfo=None)
+
+
+@dataclass(slots=True)
+class Engine:
+    """Everything that one cycle needs.
+
+    Attributes:
+        api: the way to hiTask.
+        mirror: the open mirror, held by this process.
+        rules: what the user decided.
+        clock: the time.
+        allow_removals: held removals that this run may carry out.
+        allow_deletes: held remote deletions that this run may carry out.
+        stopping: asked between two requests; true ends a batch early.
+        log: where events go.
+    """
+
+    api: HiTask
+    mirror: Mirror
+    rules: Rules = field(default_factory=Rules)
+    clock: Clock = field(default_factory=Clock)
+    allow_removals: int = 0
+    allow_deletes: int = 0
+    stopping: Callable[[], bool] = bool
+    log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

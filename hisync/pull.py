@@ -1,0 +1,133 @@
+"""The pull: what hiTask says comes into the mirror.
+
+    API ─ decode ─▶ remote ┐
+                           ├─ plan ─▶ actions ─▶ mirror + base + cursor, one transaction
+    mirror, base ──────────┘
+
+A quiet pull costs one request: the delta since the last cursor. Public: `pull`, `Pulled`,
+`apply_reading`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from hisync.absence import Absence, note_absence
+from hisync.apply import apply_items
+from hisync.arrival import requeue
+from hisync.engine import Engine
+from hisync.mirror import base as bases
+from hisync.mirror import intents, state
+from hisync.mirror.state import DeltaMode
+from hisync.reading import Reading, fetch_changes, fetch_everything
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What a pull did.
+
+    Attributes:
+        rows: rows put in, changed or removed.
+        conflicts: conflicts recorded.
+        held: removals that wait for approval, by table.
+        suspects: items missing for the first time.
+    """
+
+    rows: int = 0
+    conflicts: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+    suspects: int = 0
+
+    def add(self, rows: int, conflicts: int, absence: Absence) -> None:
+        """Count what one answer did."""
+        self.rows += rows + absence.removed
+        self.conflicts += conflicts + absence.conflicts
+        self.held = absence.held
+        self.suspects = absence.suspects
+
+
+def pull(engine: Engine, *, full: bool = False) -> Pulled:
+    """Bring the mirror to what hiTask says.
+
+    Args:
+        engine: everything it needs.
+        full: read everything again instead of the changes.
+
+    Raises:
+        ServiceError: if hiTask can't be read; nothing of that answer was applied then.
+    """
+    pulled = Pulled()
+    reading = fetch_everything(engine) if full else fetch_changes(engine)
+    _apply(engine, reading, pulled)
+    if needs_everything(engine, reading):
+        reading = fetch_everything(engine, beside=reading)
+        _apply(engine, reading, pulled)
+    if pulled.suspects:
+        _apply(engine, second_look(engine, reading), pulled)
+    return pulled
+
+
+def needs_everything(engine: Engine, reading: Reading) -> bool:
+    """Whether an answer leaves something open that only a full read can tell."""
+    if reading.full:
+        return False
+    with engine.mirror.reading() as connection:
+        if reading.answer.unchanged - bases.known_ids(connection):
+            return True  # unchanged, yet new to us: shared again, or missed
+        if reading.complete:
+            return False
+        leaving = {"delete", "archive"}
+        return reading.undecided or any(
+            intent.op in leaving for intent in intents.load_intents(connection).values()
+        )
+
+
+def second_look(engine: Engine, reading: Reading) -> Reading:
+    """The second complete answer that absence needs."""
+    names_all = reading.mode is DeltaMode.NAMES_ALL
+    return fetch_changes(engine) if names_all else fetch_everything(engine)
+
+
+def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
+    with engine.mirror.writing() as connection:
+        apply_reading(engine, connection, reading, pulled)
+
+
+def apply_reading(engine: Engine, connection: Connection, reading: Reading, pulled: Pulled) -> None:
+    """Apply one answer and advance the cursor, all in the caller's write transaction."""
+    live = reading.answer.ids if reading.complete else None
+    applied = apply_items(engine, connection, reading.answer.items, live=live)
+    absence = Absence() if live is None else note_absence(engine, connection, live)
+    _resolve_rest(engine, connection, reading)
+    _advance(engine, connection, reading)
+    pulled.add(applied.changed, applied.conflicts, absence)
+
+
+def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> None:
+    """A write with an unknown outcome that a later answer does not show did not happen.
+
+    One exception: only a complete answer shows that an item is gone.
+    """
+    pending = intents.load_intents(connection)
+    known = bases.load_bases(connection, pending)
+    for intent in pending.values():
+        base = known.get(intent.guid)
+        named = base is not None and base.id in reading.answer.ids
+        if named or reading.complete or intent.op in {"create", "update"}:
+            requeue(engine, connection, intent, error="the answer was lost; it had not arrived")
+
+
+def _advance(engine: Engine, connection: Connection, reading: Reading) -> None:
+    """Remember how far the mirror is, in the transaction that brought it there."""
+    before = state.load(connection)
+    after = {
+        "cursor": reading.answer.cursor,
+        "delta": reading.mode,
+        "delta_failed_at": reading.delta_failed_at,
+        "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
+        "account_id": before.account_id or engine.api.account_id,
+    }
+    changed = {key: value for key, value in after.items() if getattr(before, key) != value}
+    state.save(connection, **changed)

@@ -1,0 +1,169 @@
+"""The push: what people changed in the mirror goes to hiTask.
+
+    change_log ─ claim ─ plan against base ─▶ intent committed ─▶ send ─▶ answer
+                                     ─▶ mirror + base + change_log, one transaction
+
+A refused change parks itself, never the queue. An answer that was lost leaves its intent behind,
+and the next pull shows what became of it. Public: `push`, `Pushed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from hisync.apply import apply_items
+from hisync.arrival import requeue
+from hisync.claim import Claim, claim, prepare
+from hisync.engine import Engine
+from hisync.errors import (
+    LookAgainError,
+    RefusedError,
+    RetryLaterError,
+    ServiceError,
+    SlowDownError,
+    StopError,
+    UnreachableError,
+)
+from hisync.items import Item
+from hisync.leaving import leave_by_own_write, load_leavers
+from hisync.mirror import changes
+from hisync.plan.order import Step
+from hisync.refusal import refuse_claim
+from hisync.sending import send_claim
+
+PATIENCE: Final = 3
+"""Failures in a row after which a batch stops: hiTask is in trouble, not the rows."""
+
+TRIES: Final = 8
+"""Attempts after which a change that hiTask keeps calling stale or gone is refused."""
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a push did.
+
+    Attributes:
+        sent: requests that hiTask carried out.
+        refused: requests that it refused for good.
+        unclear: whether an outcome must be looked up before going on.
+        trouble: what ended the batch early, None if nothing did.
+        failures: failures in a row.
+    """
+
+    sent: int = 0
+    refused: int = 0
+    unclear: bool = False
+    trouble: ServiceError | None = None
+    failures: int = 0
+
+
+def push(engine: Engine) -> Pushed:
+    """Send what people changed, until nothing is left to send or something is in the way.
+
+    Raises:
+        StopError: if the login, key or account is refused; what was being sent waits again.
+    """
+    pushed = Pushed()
+    while steps := _steps(engine):
+        before = pushed.sent
+        _send_batch(engine, steps, pushed)
+        # What was sent may let more go: an archiving after its update, edits made meanwhile.
+        if pushed.sent == before or pushed.trouble is not None or engine.stopping():
+            break
+    return pushed
+
+
+def _send_batch(engine: Engine, steps: Iterable[Step], pushed: Pushed) -> None:
+    for step in steps:
+        if engine.stopping() or pushed.trouble is not None:
+            break
+        claimed = _claim(engine, step)
+        if claimed is not None:
+            _carry_out(engine, claimed, pushed)
+
+
+def _steps(engine: Engine) -> list[Step]:
+    with engine.mirror.writing() as connection:
+        return prepare(engine, connection)
+
+
+def _claim(engine: Engine, step: Step) -> Claim | None:
+    with engine.mirror.writing() as connection:
+        return claim(engine, connection, step)
+
+
+def _carry_out(engine: Engine, claimed: Claim, pushed: Pushed) -> None:
+    try:
+        item = send_claim(engine, claimed)
+    except StopError:
+        _wait(engine, claimed, "hiTask refuses the login")
+        raise
+    except (SlowDownError, UnreachableError) as error:
+        _wait(engine, claimed, str(error))  # it is known that nothing happened
+        pushed.trouble = error
+    except RetryLaterError as error:
+        _look_up(engine, claimed, f"the answer was lost: {error}")
+        pushed.unclear = True
+        pushed.failures += 1
+        if pushed.failures >= PATIENCE:
+            pushed.trouble = error
+    except LookAgainError as error:
+        _look_again(engine, claimed, error, pushed)
+    except (RefusedError, ValueError) as error:
+        # A ValueError is the encoder's: a value that the wire has no form for.
+        _refuse(engine, claimed, str(error))
+        pushed.refused += 1
+        pushed.failures = 0
+    else:
+        _finish(engine, claimed, item, pushed)
+        pushed.failures = 0
+
+
+def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -> None:
+    """hiTask answered: its answer is the proof."""
+    intent = claimed.intent
+    if item is None and intent.op in {"create", "update"}:
+        _look_up(engine, claimed, "hiTask answered OK without the item")
+        pushed.unclear = True
+        return
+    with engine.mirror.writing() as connection:
+        if item is not None:
+            apply_items(engine, connection, [item], live=None, answering=intent)
+        elif claimed.base is not None:
+            leaver = load_leavers(connection, [claimed.base])[0]
+            leave_by_own_write(engine, connection, leaver, intent)
+    pushed.sent += 1
+
+
+def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:
+    """What we knew was old. The next pull tells what to make of it, a limited number of times."""
+    if claimed.intent.attempt >= TRIES:
+        _refuse(engine, claimed, f"given up after {TRIES} attempts: {error}")
+        pushed.refused += 1
+        return
+    _look_up(engine, claimed, str(error))
+    pushed.unclear = True
+
+
+def _wait(engine: Engine, claimed: Claim, reason: str) -> None:
+    with engine.mirror.writing() as connection:
+        requeue(engine, connection, claimed.intent, error=reason)
+
+
+def _look_up(engine: Engine, claimed: Claim, reason: str) -> None:
+    with engine.mirror.writing() as connection:
+        log = changes.unfinished(connection, [claimed.intent.guid])
+        seqs = [
+            change.seq
+            for change in log.get(claimed.intent.guid, ())
+            if change.seq <= claimed.intent.last_seq
+        ]
+        now = engine.clock.now()
+        changes.set_state(connection, seqs, "unknown", now=now, error=reason)
+
+
+def _refuse(engine: Engine, claimed: Claim, reason: str) -> None:
+    with engine.mirror.writing() as connection:
+        refuse_claim(engine, connection, claimed.intent, reason)

@@ -1,0 +1,111 @@
+"""Which read a pull makes, and how far its answer can be believed.
+
+The delta is the cheap read, but what it is good for differs from server to server, and absence
+counts only where it was seen to name every item. Public: `Reading`, `fetch_changes`,
+`fetch_everything`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hisync.api import ItemsAnswer
+from hisync.engine import Engine
+from hisync.errors import LookAgainError, RefusedError, ServiceError
+from hisync.mirror import base as bases
+from hisync.mirror import state
+from hisync.mirror.state import DeltaMode, EngineState
+
+ENDPOINT_DEPRECATED = 86
+"""hiTask's code for an endpoint that is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, and what it proves.
+
+    Attributes:
+        answer: what hiTask said.
+        full: whether everything was asked for, not only the changes.
+        mode: what the server's delta is now known to be.
+        undecided: whether a full read beside this delta would tell what the delta is.
+        delta_failed_at: when the server was last seen to have no delta, None while it has one.
+    """
+
+    answer: ItemsAnswer
+    full: bool
+    mode: DeltaMode
+    undecided: bool = False
+    delta_failed_at: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer names every item, so that absence can count."""
+        return self.full or self.mode is DeltaMode.NAMES_ALL
+
+
+def fetch_changes(engine: Engine) -> Reading:
+    """The changes since the cursor, or everything where that can't be had or is due."""
+    with engine.mirror.reading() as connection:
+        before = state.load(connection)
+        known = bases.known_ids(connection)
+    if before.cursor is None or _full_is_due(engine, before) or _delta_is_missing(engine, before):
+        return fetch_everything(engine)
+    try:
+        answer = engine.api.fetch_delta(before.cursor)
+    except (LookAgainError, RefusedError) as error:
+        return _fall_back(engine, before, error)
+    if answer.cursor is None:
+        answer = replace(answer, cursor=before.cursor)
+    mode = DeltaMode(before.delta)
+    if mode is DeltaMode.NONE:
+        mode = DeltaMode.UNKNOWN
+    named = known <= answer.ids
+    if mode is DeltaMode.UNKNOWN and named and answer.unchanged:
+        # Every item that a full read showed, changed or not: a missing one would be gone.
+        mode = DeltaMode.NAMES_ALL
+    undecided = mode is DeltaMode.UNKNOWN and not named
+    return Reading(answer, full=False, mode=mode, undecided=undecided)
+
+
+def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Reading:
+    """Everything; `beside` a delta that was just read, it tells what that delta is good for."""
+    with engine.mirror.reading() as connection:
+        before = state.load(connection)
+    answer = engine.api.fetch_items()
+    mode = beside.mode if beside else DeltaMode(before.delta)
+    failed_at = before.delta_failed_at
+    if answer.cursor is None and mode is not DeltaMode.NONE:
+        engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
+        mode, failed_at = DeltaMode.NONE, engine.clock.time()
+    elif beside is not None and beside.undecided:
+        names_all = bool(beside.answer.unchanged) and beside.answer.ids == answer.ids
+        mode = DeltaMode.NAMES_ALL if names_all else DeltaMode.PARTIAL
+    return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at)
+
+
+def _full_is_due(engine: Engine, before: EngineState) -> bool:
+    if before.last_full_at is None:
+        return True
+    age = engine.clock.time() - before.last_full_at
+    return not 0 <= age < engine.rules.full_every  # a clock that was set back is no excuse
+
+
+def _delta_is_missing(engine: Engine, before: EngineState) -> bool:
+    """Whether the delta was seen to be missing so lately that asking again is not due."""
+    if before.delta != DeltaMode.NONE or before.delta_failed_at is None:
+        return False
+    return 0 <= engine.clock.time() - before.delta_failed_at < engine.rules.full_every
+
+
+def _fall_back(engine: Engine, before: EngineState, error: ServiceError) -> Reading:
+    """Read everything instead; once, if the cursor was refused, for good if there is no delta."""
+    if before.delta != DeltaMode.NONE:  # said once, not at every new attempt
+        engine.log.warning(
+            "fell_back_to_full_read", reason=error.message, status=error.status, code=error.code
+        )
+    missing = error.status in {404, 405, 410, 501} or error.code == ENDPOINT_DEPRECATED
+    reading = fetch_everything(engine)
+    if not missing:
+        return reading
+    return replace(reading, mode=DeltaMode.NONE, delta_failed_at=engine.clock.time())

@@ -1,0 +1,71 @@
+"""What can't be sent goes back to hiTask's value, and the change log says why.
+
+Public: `put_back`, `refuse_whole`, `refuse_claim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from hisync.arrival import reject
+from hisync.candidates import Candidate, load_scene
+from hisync.engine import Engine
+from hisync.items import Value, Values
+from hisync.mirror import base as bases
+from hisync.mirror import changes, intents, rows
+from hisync.mirror.base import Base
+from hisync.mirror.intents import Intent
+from hisync.plan.proof import columns_edited_after
+from hisync.writes import Writes
+
+
+def put_back(
+    connection: Connection,
+    candidate: Candidate,
+    base: Base,
+    before: Values,
+    columns: Collection[str],
+    unsent: Collection[str],
+) -> None:
+    """Give columns hiTask's value again; what stays dirty is what is left to send."""
+    if candidate.local is not None:
+        cells: dict[str, Value] = {column: before.get(column) for column in columns}
+        if candidate.local.id != base.id:
+            cells["id"] = base.id
+        rows.set_cells(connection, candidate.table, candidate.guid, cells)
+    dirty = {c: v for c, v in (base.dirty or {}).items() if c in unsent}
+    bases.save_bases(connection, [replace(base, dirty=dirty)])
+
+
+def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, reason: str) -> None:
+    """Nothing of it can be sent: the row goes back to hiTask's state; a new row stays as it is."""
+    base, before = candidate.base, candidate.before
+    reject(engine, connection, candidate.guid, candidate.log, reason)
+    writes = Writes()
+    if base is not None and before is not None:
+        writes.put(base.table, {**before, "guid": base.guid, "id": base.id})
+        writes.bases.append(replace(base, dirty=None))
+    elif candidate.table == "files":
+        writes.take_out(candidate.table, candidate.guid)
+    writes.flush(connection, engine.clock.now())
+
+
+def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
+    """hiTask refused what was sent: the same, unless people have edited the row since."""
+    intents.forget_intents(connection, [intent.guid])
+    log = changes.unfinished(connection, [intent.guid])
+    scene = load_scene(connection, log)
+    for candidate in scene.candidates:
+        carried = [change for change in candidate.log if change.seq <= intent.last_seq]
+        later = [change for change in candidate.log if change.seq > intent.last_seq]
+        if not later:
+            refuse_whole(engine, connection, candidate, reason)
+            continue
+        reject(engine, connection, candidate.guid, carried, reason)
+        base, before = candidate.base, candidate.before
+        if base is not None and before is not None:
+            newer = columns_edited_after(candidate.table, candidate.log, intent.last_seq)
+            put_back(connection, candidate, base, before, intent.sent.keys() - newer, newer)

@@ -1,0 +1,152 @@
+"""A whole hisync in one process, in virtual time, against the sandbox's model of hiTask.
+
+`World` holds a sandbox, a mirror on disk and an engine between them; people edit the mirror
+through `sql`, which is a plain SQLite connection like any client's, and colleagues edit hiTask
+through the sandbox's `model`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from hisync.api import HiTask
+from hisync.cycle import Summary, run_cycle
+from hisync.engine import Clock, Engine, Rules
+from hisync.mirror.store import Mirror, open_mirror
+from hisync.sandbox import API_KEY, LOGIN, PASSWORD, SandboxTransport, Service, build_service
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class Time:
+    """Virtual time: it moves when told to, and a little with every look."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self.now = start.timestamp()
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def utc(self) -> datetime:
+        return datetime.fromtimestamp(self(), UTC)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class World:
+    """One sandbox, one mirror, one engine."""
+
+    folder: Path
+    time: Time
+    service: Service
+    rules: Rules = field(default_factory=Rules)
+    transport: httpx.BaseTransport | None = None
+    _mirror: Mirror | None = None
+    _engine: Engine | None = None
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "mirror.db"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; a new one after `crash`."""
+        if self._engine is None:
+            if not self.database.exists():
+                self.database.write_bytes(_empty_mirror())
+            self._mirror = open_mirror(f"sqlite:///{self.database}").acquire()
+            api = HiTask(
+                base_url="http://127.0.0.1/api",
+                login=LOGIN,
+                password=PASSWORD,
+                api_key=API_KEY,
+                transport=self.transport or SandboxTransport(self.service),
+                now=self.time,
+            )
+            self._engine = Engine(api, self._mirror, self.rules, Clock(self.time))
+        return self._engine
+
+    def change_rules(self, **changes: Any) -> None:
+        self.rules = replace(self.rules, **changes)
+        if self._engine is not None:
+            self._engine.rules = self.rules
+
+    def crash(self) -> None:
+        """Drop the engine where it stands; what it had committed is all that is left."""
+        if self._mirror is not None:
+            self._mirror.close()
+        if self._engine is not None:
+            self._engine.api.close()
+        self._mirror = self._engine = None
+
+    close = crash
+
+    def sync(self, **options: Any) -> Summary:
+        return run_cycle(self.engine, **options)
+
+    @contextmanager
+    def client(self) -> Iterator[sqlite3.Connection]:
+        """A SQL client of somebody's."""
+        connection = sqlite3.connect(self.database, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Run one statement as somebody's SQL client."""
+        with self.client() as connection:
+            return [dict(row) for row in connection.execute(statement, values)]
+
+    def one(self, statement: str, *values: Any) -> dict[str, Any]:
+        """The one row of a query."""
+        (row,) = self.sql(statement, *values)
+        return row
+
+    def changes(self) -> list[tuple[str, str]]:
+        """Operation and state of every change, in order."""
+        rows = self.sql("SELECT op, state FROM change_log ORDER BY seq")
+        return [(row["op"], row["state"]) for row in rows]
+
+    def writes(self) -> list[str]:
+        """Every request that could change something on hiTask, in order."""
+        return [
+            f"{entry.method} {entry.path}" for entry in self.service.log if entry.method != "GET"
+        ]
+
+
+@cache
+def _empty_mirror() -> bytes:
+    """A migrated database without rows: made once, since migrating takes longer than a test."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        open_mirror(f"sqlite:///{path}").acquire().close()
+        return path.read_bytes()
+
+
+def make_world(
+    folder: Path,
+    *,
+    items: int = 40,
+    traits: list[str] | None = None,
+    faults: list[str] | None = None,
+    rules: Mapping[str, Any] | None = None,
+) -> World:
+    """A world with a seeded team, not synced yet."""
+    time = Time()
+    service = build_service(items, 1, clock=time.utc, traits=traits or [], faults=faults or [])
+    return World(folder, time, service, Rules(**(rules or {})))
