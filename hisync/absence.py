@@ -49,7 +49,7 @@ def note_absence(engine: Engine, connection: Connection, live: Collection[int]) 
     fresh = [m for m in leavers if not m.by_own_write and m.base.missed + 1 < CONFIRMED]
     sure = [m for m in leavers if m.by_own_write or m.base.missed + 1 >= CONFIRMED]
     _count_miss(connection, [*fresh, *sure])
-    held = _hold(engine, connection, sure)
+    held = _hold(engine, connection, sure, nothing_left=not live)
     gone = [m for m in sure if not (m.counts and m.base.table in held)]
     removed, conflicts = leave_by_absence(engine, connection, gone)
     return Absence(len(fresh), removed, conflicts, held)
@@ -68,7 +68,9 @@ def _count_miss(connection: Connection, leavers: Collection[Leaver]) -> None:
     bases.save_bases(connection, [replace(base, missed=base.missed + 1) for base in counted])
 
 
-def _hold(engine: Engine, connection: Connection, sure: Collection[Leaver]) -> dict[str, int]:
+def _hold(
+    engine: Engine, connection: Connection, sure: Collection[Leaver], *, nothing_left: bool
+) -> dict[str, int]:
     removals = Counter(m.base.table for m in sure if m.counts)
     if not removals:
         return {}
@@ -77,5 +79,6 @@ def _hold(engine: Engine, connection: Connection, sure: Collection[Leaver]) -> d
         rows.count_rows(connection),
         max_share=engine.rules.max_removals,
         approved=engine.allow_removals,
+        nothing_left=nothing_left,
     )
     return {table: removals[table] for table in sorted(held)}

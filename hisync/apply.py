@@ -47,17 +47,21 @@ class Shown:
         guid: the row's key.
         values: its values with the parent named by the row's key.
         base: the row's base, None for one that the mirror did not know.
+        intent: a write of ours whose outcome it shows, None if there is none.
     """
 
     item: Item
     guid: str
     values: Values
     base: Base | None
+    intent: Intent | None
 
     @property
     def table_before(self) -> str:
         """The table that has the row, which an item converted to another kind leaves."""
-        return self.base.table if self.base else self.item.table
+        if self.base is not None:
+            return self.base.table
+        return self.intent.table if self.intent is not None else self.item.table
 
     @property
     def row(self) -> Values:
@@ -94,8 +98,7 @@ class _View:
     """What the transaction sees of the rows at hand."""
 
     rows: Mapping[Key, LocalRow]
-    intents: Mapping[str, Intent]
-    changes: Mapping[str, Sequence[Change]]
+    changes: Mapping[Key, Sequence[Change]]
     direct: bool
     writes: Writes = field(default_factory=Writes)
 
@@ -119,8 +122,15 @@ def apply_items(
     """
     found = identify(connection, items, live, answering)
     _report_duplicates(engine, found)
+    pending = intents.load_intents(connection)
     shown = [
-        Shown(item, found.guids[item.id], found.values_of(item), found.bases.get(item.id))
+        Shown(
+            item,
+            found.guids[item.id],
+            found.values_of(item),
+            found.bases.get(item.id),
+            pending.get(found.guids[item.id]),
+        )
         for item in items
     ]
     view = _load_view(connection, shown, direct=answering is not None)
@@ -146,12 +156,10 @@ def _report_duplicates(engine: Engine, found: Identities) -> None:
 
 def _load_view(connection: Connection, shown: Sequence[Shown], *, direct: bool) -> _View:
     keys = {(s.table_before, s.guid) for s in shown}
-    pending = intents.load_intents(connection)
     # Only what is dirty or in flight has changes to look at.
-    busy = [s.guid for s in shown if s.base is None or s.base.dirty or s.guid in pending]
+    busy = [s.guid for s in shown if s.base is None or s.base.dirty or s.intent]
     return _View(
         rows=rows.load_every(connection, keys),
-        intents=pending,
         changes=changes.unfinished(connection, busy) if busy else {},
         direct=direct,
     )
@@ -160,7 +168,7 @@ def _load_view(connection: Connection, shown: Sequence[Shown], *, direct: bool) 
 def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View) -> None:
     local = view.rows.get((shown.table_before, shown.guid))
     dirty = bool(shown.base and shown.base.dirty)
-    if shown.guid in view.intents or (dirty if shown.base else local is not None):
+    if shown.intent is not None or (dirty if shown.base else local is not None):
         _apply_to_dirty(engine, connection, shown, local, view)
     elif local is None:
         # New here; or it left the table behind the triggers' back, which deletes nothing there.
@@ -193,14 +201,15 @@ def _apply_to_dirty(
     engine: Engine, connection: Connection, shown: Shown, local: LocalRow | None, view: _View
 ) -> None:
     """People changed the row here, or a write of ours is under way: merge what meets."""
-    table, log = shown.item.table, view.changes.get(shown.guid, ())
-    intent = view.intents.get(shown.guid)
+    table, intent = shown.item.table, shown.intent
+    log = view.changes.get((shown.table_before, shown.guid), ())
     ours = local.values if local else None
     before = base_values(shown.base, ours) if shown.base else None
     if local is not None and ours is not None and before is not None:
         # What can't be read is no edit to merge; the push refuses it by name.
         ours = {**ours, **{column: before.get(column) for column in local.unreadable}}
     proven = before
+    since: frozenset[str] = frozenset()
     if intent is not None:
         since = columns_edited_after(table, log, intent.last_seq)
         proven = base_after_write(
@@ -209,7 +218,11 @@ def _apply_to_dirty(
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
-    _write_plan(shown, local, actions, unsent, view.writes)
+    _write_plan(connection, shown, local, actions, unsent, view.writes)
+    if intent is not None and local is not None and local.table == table:
+        # The row is written as hiTask has it, in whatever other words people had put the same.
+        arrived = shown.values.keys() - unsent - since - local.unreadable.keys()
+        view.writes.set(table, shown.guid, {c: shown.values[c] for c in arrived})
     if intent is not None:
         finish_write(
             engine, connection, Arrival(intent, before, shown.values, log, unsent, view.direct)
@@ -217,6 +230,7 @@ def _apply_to_dirty(
 
 
 def _write_plan(
+    connection: Connection,
     shown: Shown,
     local: LocalRow | None,
     actions: Sequence[Action],
@@ -239,6 +253,7 @@ def _write_plan(
     if local is not None and local.id != shown.item.id:
         writes.set(table, guid, {"id": shown.item.id})
     if local is not None and local.table != table:
+        changes.move(connection, guid, local.table, to=table)
         ours = {c: local.values[c] for c in kept if c in local.values and c in fields_of(table)}
         writes.take_out(local.table, guid)
         writes.put(table, {**shown.row, **ours})

@@ -1,6 +1,6 @@
 """How the changes that a write carried end, once hiTask has shown what became of it.
 
-Public: `Arrival`, `finish_write`, `requeue`, `reject`, `end`.
+Public: `Arrival`, `finish_write`, `requeue`, `reject`, `end`, `carried_by`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def requeue(
     engine: Engine, connection: Connection, intent: Intent, *, error: str | None = None
 ) -> None:
     """It is known that the write did not happen: its changes wait again."""
-    carried = _carried(connection, intent)
+    carried = carried_by(connection, intent)
     now = engine.clock.now()
     changes.set_state(connection, [c.seq for c in carried], "pending", now=now, error=error)
     intents.forget_intents(connection, [intent.guid])
@@ -76,9 +76,10 @@ def reject(
     end(engine, connection, guid, [Ending(c.seq, "rejected", reason) for c in refused])
 
 
-def _carried(connection: Connection, intent: Intent) -> list[Change]:
-    log = changes.unfinished(connection, [intent.guid]).get(intent.guid, [])
-    return [change for change in log if change.seq <= intent.last_seq]
+def carried_by(connection: Connection, intent: Intent) -> list[Change]:
+    """The unfinished changes that a write carries."""
+    log = changes.unfinished(connection, [intent.guid])
+    return [c for c in log.get((intent.table, intent.guid), ()) if c.seq <= intent.last_seq]
 
 
 def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:

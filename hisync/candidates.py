@@ -5,7 +5,7 @@ Public: `Candidate`, `Scene`, `load_scene`, `neighbours`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,13 +22,23 @@ from hisync.plan.checks import Neighbours, Standing
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row with unfinished changes."""
+    """A row with unfinished changes.
+
+    Attributes:
+        table: its item table.
+        guid: its key.
+        log: its unfinished changes, oldest first.
+        base: its base, None for a new row.
+        local: the row, None when people deleted it.
+        owner: the base of the item of another table that has its guid, None where none has.
+    """
 
     table: str
     guid: str
     log: Sequence[Change]
     base: Base | None
     local: LocalRow | None
+    owner: Base | None = None
 
     @property
     def before(self) -> Values | None:
@@ -53,20 +63,31 @@ class Scene:
         return frozenset(c.guid for c in self.candidates if c.base is None and c.local)
 
 
-def load_scene(connection: Connection, log: Mapping[str, list[Change]]) -> Scene:
-    """Load what is needed to plan these changes; rows with a write under way are left out."""
+def load_scene(
+    connection: Connection,
+    log: Mapping[tuple[str, str], Sequence[Change]],
+    dirty: Iterable[str] = (),
+) -> Scene:
+    """Load what is needed to plan these changes; rows with a write under way are left out.
+
+    Args:
+        connection: a transaction.
+        log: unfinished changes by (table, guid).
+        dirty: rows to look at even without changes, where their bases say that they differ.
+    """
     pending = intents.load_intents(connection)
-    open_log = {guid: entries for guid, entries in log.items() if guid not in pending}
-    known = bases.load_bases(connection, open_log)
-    keys = {
-        guid: known[guid].table if guid in known else entries[-1].table
-        for guid, entries in open_log.items()
-    }
-    local = rows.load_every(connection, [(table, guid) for guid, table in keys.items()])
-    candidates = [
-        Candidate(table, guid, open_log[guid], known.get(guid), local.get((table, guid)))
-        for guid, table in keys.items()
-    ]
+    known = bases.load_bases(connection, {guid for _, guid in log} | set(dirty))
+    unsent = {(known[guid].table, guid): () for guid in dirty if guid in known}
+    wanted: dict[tuple[str, str], Sequence[Change]] = {**unsent, **log}
+    local = rows.load_every(connection, wanted)
+    candidates = []
+    for (table, guid), entries in wanted.items():
+        if guid in pending:
+            continue
+        base = known.get(guid)
+        owner = base if base is not None and base.table != table else None
+        row = local.get((table, guid))
+        candidates.append(Candidate(table, guid, entries, None if owner else base, row, owner))
     named = {c.local.values["parent_guid"] for c in candidates if c.local} - {None}
     parents = rows.parents_of(connection, named)
     deleted = [c.guid for c in candidates if c.local is None]

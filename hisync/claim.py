@@ -19,7 +19,8 @@ from hisync.candidates import Candidate, Scene, load_scene, neighbours
 from hisync.change import Change
 from hisync.engine import Engine
 from hisync.items import Access, Values, fields_of, on_the_wire, same_value
-from hisync.mirror import changes, intents
+from hisync.mirror import base as bases
+from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent, Op
 from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelete, SendUpdate
@@ -57,7 +58,7 @@ class Claim:
 
 def prepare(engine: Engine, connection: Connection) -> list[Step]:
     """End what needs no request; return the requests to make, in order, and what they are for."""
-    scene = load_scene(connection, changes.unfinished(connection))
+    scene = load_scene(connection, changes.unfinished(connection), bases.dirty_guids(connection))
     planned = [_plan(engine, connection, candidate, scene) for candidate in scene.candidates]
     steps = order_steps(step for step in planned if step is not None)
     return _hold_deletes(engine, connection, steps)
@@ -65,10 +66,10 @@ def prepare(engine: Engine, connection: Connection) -> list[Step]:
 
 def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     """Plan one row again, as it is now, and write down what will be sent; None if nothing."""
-    scene = load_scene(connection, changes.unfinished(connection, [step.guid]))
-    if not scene.candidates:
+    scene = load_scene(connection, changes.unfinished(connection, [step.guid]), [step.guid])
+    candidate = next((c for c in scene.candidates if c.table == step.table), None)
+    if candidate is None:
         return None
-    candidate = scene.candidates[0]
     fresh = _plan(engine, connection, candidate, scene)
     if fresh is None or (fresh.deletion and not step.deletion):
         return None  # a deletion that the guard has not seen waits for the next round
@@ -117,6 +118,9 @@ def _plan(
     """What one row needs; its changes are ended here as far as they need no request."""
     base, local = candidate.before, candidate.local
     unreadable = local.unreadable if local else {}
+    if candidate.owner is not None:
+        _refuse_stray(engine, connection, candidate, candidate.owner)
+        return None
     refused = refused_edits(candidate.table, candidate.log, base, unreadable)
     if base is None and refused:
         refuse_whole(engine, connection, candidate, "; ".join(refused.values()))
@@ -141,6 +145,19 @@ def _plan(
     return _step(engine, connection, candidate, send, verdict, log)
 
 
+def _refuse_stray(
+    engine: Engine, connection: Connection, candidate: Candidate, owner: Base
+) -> None:
+    """The guid belongs to an item of another table: refused, unless that one is on its way out."""
+    if rows.load_rows(connection, owner.table, [owner.guid]):
+        reason = f"this guid belongs to a row of {owner.table}: leave it out to get one of its own"
+        refuse_whole(engine, connection, candidate, reason)
+        return
+    why = f"its guid belongs to an item that is being deleted from {owner.table}"
+    fresh = [change.seq for change in candidate.log if change.state != "blocked"]
+    changes.set_state(connection, fresh, "blocked", now=engine.clock.now(), error=why)
+
+
 def _first_send(candidate: Candidate, base: Values | None, ours: Values | None) -> Send | None:
     """The first request that brings hiTask, which is at the base, to the local state."""
     actions = plan_row(Row(candidate.table, base, ours, base), Policy())
@@ -158,10 +175,9 @@ def _step(
     verdict: Refusal,
     log: Sequence[Change],
 ) -> Step | None:
-    if send is None or not log:
+    if send is None:
         return None
     now = engine.clock.now()
-    seqs = [change.seq for change in log]
     if verdict.waits:
         fresh = [change.seq for change in log if change.state != "blocked"]
         changes.set_state(connection, fresh, "blocked", now=now, error=verdict.waits)
@@ -174,8 +190,8 @@ def _step(
         guid=candidate.guid,
         send=send,
         parent=values.get("parent_guid"),
-        last_seq=seqs[-1],
-        attempts=max(change.attempts for change in log),
+        last_seq=log[-1].seq if log else state.load(connection).folded_seq,
+        attempts=max((change.attempts for change in log), default=0),
     )
 
 
@@ -194,8 +210,10 @@ def _end_without_request(
     endings = end_changes(log, unsent=unsent, refused=refused)
     end(engine, connection, candidate.guid, endings)
     before = candidate.before
-    if base is not None and before is not None and (refused or send is None):
-        put_back(connection, candidate, base, before, refused, unsent)
+    settled = ({*refused, *(base.dirty or ())} if base is not None else set()) - unsent
+    if base is not None and before is not None and settled:
+        # What is refused goes back to hiTask's value, and what says the same in other words too.
+        put_back(connection, candidate, base, before, settled, unsent)
     ended = {ending.seq for ending in endings}
     return [change for change in log if change.seq not in ended]
 
@@ -215,7 +233,10 @@ def _hold_deletes(engine: Engine, connection: Connection, steps: Iterable[Step])
     )
     kept = {step.guid for step in deletions[: len(deletions) - held]}
     log = changes.unfinished(connection, [step.guid for step in deletions])
-    for guid, entries in log.items():
+    deleted = {(step.table, step.guid) for step in deletions}
+    for (table, guid), entries in log.items():
+        if (table, guid) not in deleted:
+            continue
         state = "pending" if guid in kept else "held"
         moved = [change.seq for change in entries if change.state != state]
         why = None if guid in kept else "more deletions than safety.max_push_deletes an hour"

@@ -5,17 +5,22 @@ Public: `run_cycle`, `Summary`, `preview`, `Preview`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import structlog
 
 from hisync.claim import prepare
 from hisync.engine import Engine
-from hisync.errors import ServiceError
+from hisync.errors import ServiceError, SlowDownError
 from hisync.mirror import changes, state
 from hisync.plan.order import Step
 from hisync.pull import Pulled, apply_reading, needs_everything, pull, second_look
 from hisync.push import push
 from hisync.reading import fetch_changes, fetch_everything
+
+LONGEST_PAUSE: Final = 86400.0
+"""Seconds for which a `Retry-After` is heeded at most."""
 
 ROUNDS: Final = 5
 """Pulls and pushes in one cycle; what is unclear after that waits for the next."""
@@ -55,18 +60,36 @@ def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) ->
         ServiceError: if hiTask could not be read, or refuses the login.
         MirrorError: if the database can't be used.
     """
+    _heed_pause(engine)
     started, requests = engine.clock.time(), engine.api.requests
     summary = Summary()
     try:
         _pull_and_push(engine, summary, full=full, pull_only=pull_only)
     except ServiceError as error:
         with engine.mirror.writing() as connection:
-            state.save(connection, trouble=str(error))
+            state.save(connection, trouble=str(error), quiet_until=_pause(engine, error))
         raise
     summary.requests = engine.api.requests - requests
     summary.seconds = round(engine.clock.time() - started, 3)
     _remember(engine, summary)
     return summary
+
+
+def _heed_pause(engine: Engine) -> None:
+    """Ask nothing before the time that hiTask named, not even in a new process."""
+    with engine.mirror.reading() as connection:
+        until = state.load(connection).quiet_until
+    left = 0.0 if until is None else until - engine.clock.time()
+    if 0 < left <= LONGEST_PAUSE:
+        raise SlowDownError(
+            f"hiTask asked to be left alone for another {left:.0f} s", retry_after=left
+        )
+
+
+def _pause(engine: Engine, error: ServiceError | None) -> float | None:
+    if error is None or error.retry_after is None:
+        return None
+    return engine.clock.time() + min(error.retry_after, LONGEST_PAUSE)
 
 
 def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: bool) -> None:
@@ -100,7 +123,12 @@ def _remember(engine: Engine, summary: Summary) -> None:
         facts = {name: getattr(summary, name) for name in kept}
         facts["finished_at"] = engine.clock.time()
         trouble = str(summary.trouble) if summary.trouble else None
-        state.save(connection, last_cycle=facts, trouble=trouble)
+        state.save(
+            connection,
+            last_cycle=facts,
+            trouble=trouble,
+            quiet_until=_pause(engine, summary.trouble),
+        )
     if summary.held and summary.held != before.get("held"):
         engine.log.warning("removals_held", **summary.held)
     engine.log.info(
@@ -115,10 +143,21 @@ def _remember(engine: Engine, summary: Summary) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a cycle would do: rows it would change, and the requests it would make, in order."""
+    """What a cycle would do.
+
+    Attributes:
+        pulled: what would change in the mirror.
+        steps: the requests it would make, in order.
+        refused: why changes would be refused, by their number.
+    """
 
     pulled: Pulled
     steps: list[Step]
+    refused: dict[int, str]
+
+
+def _drop(_logger: Any, _method: str, _event: Any) -> Any:
+    raise structlog.DropEvent
 
 
 def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> Preview:
@@ -127,6 +166,7 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
     The mirror's part is really applied, in a transaction that is then rolled back, so that what
     is shown is what the real run does.
     """
+    engine = replace(engine, log=structlog.wrap_logger(None, processors=[_drop]))
     pulled = Pulled()
     readings = [fetch_everything(engine) if full else fetch_changes(engine)]
     if needs_everything(engine, readings[0]):
@@ -134,10 +174,13 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
     while True:
         with engine.mirror.writing(commit=False) as connection:
             pulled = Pulled()
+            before = changes.rejected(connection)
             for reading in readings:
                 apply_reading(engine, connection, reading, pulled)
             sends = engine.rules.push and not pull_only
             steps = prepare(engine, connection) if sends else []
+            after = changes.rejected(connection)
         if not pulled.suspects:
-            return Preview(pulled, steps)
+            refused = {seq: why for seq, why in after.items() if seq not in before}
+            return Preview(pulled, steps, refused)
         readings.append(second_look(engine, readings[-1]))

@@ -7,8 +7,8 @@ capture triggers and the plan are made. Values are canonical Python: `str`, `int
 for JSON, and `None`.
 
 Public: `Field`, `FieldType`, `Access`, `FIELDS`, `fields_of`, `Item`, `Values`, `same_value`,
-`as_set`, `on_the_wire`, `derived_guid`, `TABLES`, `table_of_category`, `category_of_table`,
-`Level`.
+`says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`, `table_of_category`,
+`category_of_table`, `Level`.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Field:
         level: the permission that a change of it needs on the item.
         tables: the tables that have the column; empty for all.
         zero_is_none: whether hiTask's 0 says the same as nothing.
+        never_empty: whether hiTask always has a value, so that an empty cell says nothing.
     """
 
     column: str
@@ -109,6 +110,7 @@ class Field:
     level: Level = Level.MODIFY
     tables: frozenset[str] = frozenset()
     zero_is_none: bool = False
+    never_empty: bool = False
 
     @property
     def writable(self) -> bool:
@@ -130,7 +132,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("parent_guid", "parentGuid", _T.TEXT),
     Field("completed", "completed", _T.BOOL, level=Level.COMPLETE),
     Field("color", "color", _T.INT, zero_is_none=True),
-    Field("color_value", "color_value", _T.TEXT),
+    Field("color_value", "color_value", _T.TEXT, never_empty=True),
     Field("assignee_id", "assignee", _T.ID, level=Level.ASSIGN),
     Field("participants", "participants", _T.SET),
     Field("tags", "tags", _T.SET),
@@ -142,14 +144,14 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("recurring_interval", "recurring_interval", _T.INT),
     Field("recurring_end_date", "recurring_end_date", _T.START_DATE),
     Field("alerts", "alerts", _T.JSON),
-    Field("priority", "priority", _T.INT),
+    Field("priority", "priority", _T.INT, never_empty=True),
     # The documentation leaves open whether a star is the user's own, so seeing the item is enough.
     Field("starred", "starred", _T.BOOL, level=Level.VIEW),
     Field("time_track", "time_track", _T.BOOL),
     Field("time_est_minutes", "time_est", _T.MINUTES),
     Field("time_spent_minutes", "time_spent", _T.MINUTES, _RO),
     Field("location", "location", _T.JSON),
-    Field("permissions", "permissions", _T.JSON, level=Level.SHARE),
+    Field("permissions", "permissions", _T.JSON, level=Level.SHARE, never_empty=True),
     Field("archived", "", _T.BOOL, level=Level.ARCHIVE),
     Field("short_name", "short_name", _T.TEXT, tables=frozenset({"projects"})),
     Field("file_size", "file_size", _T.INT, _RO, tables=frozenset({"files"})),
@@ -205,8 +207,8 @@ def derived_guid(kind: str, number: int) -> str:
 def same_value(field: Field, one: Value, other: Value) -> bool:
     """Whether two values of a field mean the same.
 
-    Null, the empty text and the empty list are one ("lossless" is equality after decoding), and
-    lists that merge as sets have no order.
+    Null, the empty text and the empty list are one ("lossless" is equality after decoding), lists
+    that merge as sets have no order, and dates count as the wire has them.
     """
     if one == other:
         # True == 1 in Python: a bool field compares by meaning, the others by value.
@@ -220,8 +222,15 @@ def same_value(field: Field, one: Value, other: Value) -> bool:
             return not one and not other
         case FieldType.INT if field.zero_is_none:
             return not one and not other
+        case FieldType.START_DATE | FieldType.END_DATE | FieldType.INSTANT:
+            return bool(on_the_wire(one) == on_the_wire(other))
         case _:
             return False
+
+
+def says_nothing(value: Value) -> bool:
+    """Whether a value is null, the empty text or an empty list; 0 and false say something."""
+    return value is None or value == "" or value == []
 
 
 def as_set(value: Iterable[Value] | None) -> frozenset[Value]:

@@ -69,7 +69,7 @@ def load_leavers(connection: Connection, known: Iterable[Base]) -> list[Leaver]:
             base,
             local.get((base.table, base.guid)),
             pending.get(base.guid),
-            log.get(base.guid, ()),
+            log.get((base.table, base.guid), ()),
         )
         for base in known
     ]

@@ -40,12 +40,15 @@ class Pulled:
     held: dict[str, int] = field(default_factory=dict)
     suspects: int = 0
 
-    def add(self, rows: int, conflicts: int, absence: Absence) -> None:
-        """Count what one answer did."""
-        self.rows += rows + absence.removed
-        self.conflicts += conflicts + absence.conflicts
-        self.held = absence.held
-        self.suspects = absence.suspects
+    def add(self, rows: int, conflicts: int, absence: Absence | None) -> None:
+        """Count what one answer did; None for one in which absence means nothing."""
+        self.rows += rows
+        self.conflicts += conflicts
+        if absence is not None:
+            self.rows += absence.removed
+            self.conflicts += absence.conflicts
+            self.held = absence.held
+            self.suspects = absence.suspects
 
 
 def pull(engine: Engine, *, full: bool = False) -> Pulled:
@@ -58,7 +61,11 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
     Raises:
         ServiceError: if hiTask can't be read; nothing of that answer was applied then.
     """
-    pulled = Pulled()
+    with engine.mirror.reading() as connection:
+        before = state.load(connection)
+    pulled = Pulled(held=before.held)  # until an answer in which absence counts
+    if before.held and engine.allow_removals and before.delta != DeltaMode.NAMES_ALL:
+        full = True  # what was approved has to be seen missing once more
     reading = fetch_everything(engine) if full else fetch_changes(engine)
     _apply(engine, reading, pulled)
     if needs_everything(engine, reading):
@@ -99,7 +106,7 @@ def apply_reading(engine: Engine, connection: Connection, reading: Reading, pull
     """Apply one answer and advance the cursor, all in the caller's write transaction."""
     live = reading.answer.ids if reading.complete else None
     applied = apply_items(engine, connection, reading.answer.items, live=live)
-    absence = Absence() if live is None else note_absence(engine, connection, live)
+    absence = None if live is None else note_absence(engine, connection, live)
     _resolve_rest(engine, connection, reading)
     _advance(engine, connection, reading)
     pulled.add(applied.changed, applied.conflicts, absence)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hisync.apply import apply_items
-from hisync.arrival import requeue
+from hisync.arrival import carried_by, requeue
 from hisync.claim import Claim, claim, prepare
 from hisync.engine import Engine
 from hisync.errors import (
@@ -35,6 +35,9 @@ from hisync.sending import send_claim
 
 PATIENCE: Final = 3
 """Failures in a row after which a batch stops: hiTask is in trouble, not the rows."""
+
+ROUNDS: Final = 10
+"""Batches in one push: a row that is never done must not take the whole budget."""
 
 TRIES: Final = 8
 """Attempts after which a change that hiTask keeps calling stale or gone is refused."""
@@ -66,7 +69,8 @@ def push(engine: Engine) -> Pushed:
         StopError: if the login, key or account is refused; what was being sent waits again.
     """
     pushed = Pushed()
-    while steps := _steps(engine):
+    for _ in range(ROUNDS):
+        steps = _steps(engine)
         before = pushed.sent
         _send_batch(engine, steps, pushed)
         # What was sent may let more go: an archiving after its update, edits made meanwhile.
@@ -154,12 +158,7 @@ def _wait(engine: Engine, claimed: Claim, reason: str) -> None:
 
 def _look_up(engine: Engine, claimed: Claim, reason: str) -> None:
     with engine.mirror.writing() as connection:
-        log = changes.unfinished(connection, [claimed.intent.guid])
-        seqs = [
-            change.seq
-            for change in log.get(claimed.intent.guid, ())
-            if change.seq <= claimed.intent.last_seq
-        ]
+        seqs = [change.seq for change in carried_by(connection, claimed.intent)]
         now = engine.clock.now()
         changes.set_state(connection, seqs, "unknown", now=now, error=reason)
 

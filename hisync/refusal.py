@@ -59,6 +59,8 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
     log = changes.unfinished(connection, [intent.guid])
     scene = load_scene(connection, log)
     for candidate in scene.candidates:
+        if candidate.table != intent.table:
+            continue
         carried = [change for change in candidate.log if change.seq <= intent.last_seq]
         later = [change for change in candidate.log if change.seq > intent.last_seq]
         if not later:

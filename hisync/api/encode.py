@@ -112,7 +112,7 @@ def wire_precision(field: Field, value: Value, *, is_all_day: bool = False) -> V
             return datetime.combine(value.date(), time.min)
         case datetime():
             return value.replace(microsecond=value.microsecond // 1000 * 1000)
-        case None if field.column == "recurring":
+        case None if field.zero_is_none:
             return 0
         case None:
             return field.empty
@@ -147,7 +147,7 @@ def _encode_nothing(field: Field) -> str:
         raise TypeError("it has to have a value")
     if field.column in _LIST_COLUMNS:
         return "[]"
-    if field.column == "recurring":
+    if field.zero_is_none:
         return "0"
     return _NOTHING.get(field.type, _NULL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +65,7 @@ def changes_list(
     from hisync.mirror import changes
 
     with open_to_read(read_config(context.obj)) as mirror, mirror.reading() as connection:
-        rows = [dict(row) for row in changes.list_changes(connection, everything, limit)]
+        rows = [_plain(row) for row in changes.list_changes(connection, everything, limit)]
     if as_json:
         _print_json(rows)
         return
@@ -82,7 +83,7 @@ def conflicts_list(context: typer.Context, as_json: AsJson = False, limit: Limit
     from hisync.mirror import records
 
     with open_to_read(read_config(context.obj)) as mirror, mirror.reading() as connection:
-        rows = [dict(row) for row in records.list_conflicts(connection, limit)]
+        rows = [_plain(row) for row in records.list_conflicts(connection, limit)]
     if as_json:
         _print_json(rows)
         return
@@ -109,6 +110,11 @@ def _print_status(found: Status) -> None:
         f"rate budget   {found.requests_last_minute} of {found.requests_per_minute} requests "
         "in the last minute"
     )
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of a result with names that are nothing but text."""
+    return {str(name): value for name, value in row.items()}
 
 
 def _print_json(value: Any) -> None:

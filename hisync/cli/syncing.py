@@ -152,6 +152,8 @@ def _print_preview(planned: Preview) -> None:
         typer.echo(f"would hold {number} removals from {table}")
     for step in planned.steps:
         typer.echo(f"would send {_call(step.send)} ({step.table} {step.guid})")
+    for seq, reason in planned.refused.items():
+        typer.echo(f"would reject change {seq}: {reason}")
     if not planned.steps:
         typer.echo("would send nothing")
 

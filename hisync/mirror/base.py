@@ -4,7 +4,7 @@ A row without unsent changes is its own base. For a dirty row, `dirty` holds the
 each changed column (of every column once the row is deleted). Only the engine writes it: each of
 its transactions first folds in what the triggers logged, the first old value winning, and every
 answer that is applied overwrites it. Public: `Base`, `fold_changes`, `load_bases`,
-`load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `save_bases`,
+`load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `dirty_guids`, `save_bases`,
 `forget_bases`, `base_values`, `chunks`.
 """
 
@@ -105,6 +105,13 @@ def missed_ids(connection: Connection) -> frozenset[int]:
     """The numbers of the items that the last complete answer lacked."""
     return frozenset(
         connection.execute(select(sync_base.c.id).where(sync_base.c.missed > 0)).scalars()
+    )
+
+
+def dirty_guids(connection: Connection) -> list[str]:
+    """The rows with columns that people have changed and that are not sent yet."""
+    return list(
+        connection.execute(select(sync_base.c.guid).where(sync_base.c.dirty.is_not(None))).scalars()
     )
 
 

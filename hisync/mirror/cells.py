@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from math import isfinite
 from typing import Any, Final
 
 import orjson
@@ -149,6 +150,8 @@ def _list(field: Field, cell: Any, all_day: bool) -> list[Value]:
 
 def _json(_field: Field, cell: Any, _all_day: bool) -> Any:
     value = orjson.loads(cell) if isinstance(cell, str) else cell
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError
     orjson.dumps([[value]])  # nested too deep to be kept or sent, it fails here
     return value
 

@@ -21,10 +21,10 @@ FINAL_STATES = frozenset({"done", "merged", "rejected", "discarded"})
 
 def unfinished(
     connection: Connection, guids: Iterable[str] | None = None
-) -> dict[str, list[Change]]:
-    """The changes without an end, oldest first, by row; of all rows or of these."""
+) -> dict[tuple[str, str], list[Change]]:
+    """The changes without an end, oldest first, by (table, guid); of all rows or of these."""
     query = select(change_log).where(change_log.c.finished_at.is_(None)).order_by(change_log.c.seq)
-    found: dict[str, list[Change]] = {}
+    found: dict[tuple[str, str], list[Change]] = {}
     queries: Iterable[Select[Any]] = (
         [query]
         if guids is None
@@ -32,7 +32,7 @@ def unfinished(
     )
     for one in queries:
         for row in connection.execute(one).mappings():
-            found.setdefault(row["row_guid"], []).append(_change(row))
+            found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
 
 
@@ -66,10 +66,26 @@ def set_state(
         connection.execute(update(change_log).where(change_log.c.seq.in_(chunk)).values(values))
 
 
+def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
+    """The item became one of another kind, and its row went to another table."""
+    log = change_log.c
+    connection.execute(
+        update(change_log)
+        .where(log.finished_at.is_(None), log.row_guid == guid, log.table_name == table)
+        .values(table_name=to)
+    )
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many changes are in each state."""
     query = select(change_log.c.state, func.count()).group_by(change_log.c.state)
     return dict(connection.execute(query).all())
+
+
+def rejected(connection: Connection) -> dict[int, str]:
+    """The reasons of all rejected changes, by number."""
+    query = select(change_log.c.seq, change_log.c.error).where(change_log.c.state == "rejected")
+    return {seq: error or "" for seq, error in connection.execute(query)}
 
 
 def newest_seq(connection: Connection) -> int:

@@ -38,6 +38,7 @@ class EngineState:
         last_full_at: when a full read was last applied, in seconds since the epoch.
         last_cycle: what the last finished cycle did, for `hisync status`.
         trouble: why no cycle has finished since, None if one has.
+        quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
         time_zone: the account's time zone as hiTask's preferences name it.
     """
 
@@ -50,7 +51,13 @@ class EngineState:
     last_full_at: float | None = None
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
+    quiet_until: float | None = None
     time_zone: str | None = None
+
+    @property
+    def held(self) -> dict[str, int]:
+        """Removals that wait for approval, by table."""
+        return dict((self.last_cycle or {}).get("held") or {})
 
 
 def load(connection: Connection) -> EngineState:

@@ -20,7 +20,13 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from hisync.errors import BusyError, LockedError, MirrorError, StaleWriterError
+from hisync.errors import (
+    BusyError,
+    ConfigurationError,
+    LockedError,
+    MirrorError,
+    StaleWriterError,
+)
 from hisync.mirror import base, migrate, sqlite, state
 from hisync.mirror.lock import FileLock
 
@@ -93,7 +99,7 @@ class Mirror:
         self.lock()
         with self._errors_named():
             migrate.ensure_current(self.engine, upgrade=upgrade)
-        with self.writing() as connection:
+        with self.booking() as connection:
             fence = state.load(connection).fence + 1
             state.save(connection, fence=fence)
         self._fence = fence
@@ -147,7 +153,8 @@ class Mirror:
             kind = BusyError if "locked" in str(error.orig) else MirrorError
             raise kind(_explain(error, self.path)) from error
         except DatabaseError as error:
-            if isinstance(error.orig, sqlite3.DatabaseError) and "malformed" in str(error.orig):
+            damaged = type(error.orig) is sqlite3.DatabaseError  # or no database at all
+            if damaged or _is_peoples_own(error.orig):
                 raise MirrorError(_explain(error, self.path)) from error
             raise
 
@@ -162,12 +169,14 @@ def open_mirror(url: str, *, file_mode: int = 0o600) -> Mirror:
         file_mode: the permissions of a new database file; `-wal` and `-shm` take after it.
 
     Raises:
+        ConfigurationError: if it is for another engine than SQLite.
         MirrorError: if it can't be opened.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        raise MirrorError(
-            f"database.url: this version mirrors into SQLite only, not {parsed.get_backend_name()}"
+        name = parsed.get_backend_name()
+        raise ConfigurationError(
+            [f"database.url: this version mirrors into SQLite only, not {name}"]
         )
     path = Path(parsed.database or "")
     _create_file(path, file_mode)
@@ -192,6 +201,11 @@ def _create_file(path: Path, mode: int) -> None:
     os.close(descriptor)
 
 
+def _is_peoples_own(error: BaseException | None) -> bool:
+    """Whether a constraint stopped us that we didn't make; the mark's is the only foreign key."""
+    return isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" not in str(error)
+
+
 def _explain(error: DatabaseError, path: Path) -> str:
     reason = str(error.orig)
     hints = {
@@ -203,5 +217,8 @@ def _explain(error: DatabaseError, path: Path) -> str:
         "malformed": "the file is damaged: restore a backup or let hisync make a new mirror",
         "not a database": "the file is something else: name another one in database.url",
     }
+    if _is_peoples_own(error.orig):
+        reason += " (an index or a trigger refuses what hiTask holds: drop it if it is your own)"
+        return f"database {path}: {reason}"
     hint = next((text for word, text in hints.items() if word in reason), "see the message")
     return f"database {path}: {reason} ({hint})"

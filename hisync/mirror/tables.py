@@ -162,6 +162,12 @@ Index(
     postgresql_where=sync_base.c.remote_guid.is_not(None),
 )
 Index(
+    "ix_sync_base_dirty",
+    sync_base.c.guid,
+    sqlite_where=sync_base.c.dirty.is_not(None),
+    postgresql_where=sync_base.c.dirty.is_not(None),
+)
+Index(
     "ix_sync_base_missed",
     sync_base.c.missed,
     sqlite_where=sync_base.c.missed > 0,
@@ -189,6 +195,7 @@ sync_requests = Table(
     Column("id", SEQUENCE, primary_key=True, autoincrement=True),
     Column("granted_at", Float(), nullable=False),
     Column("requests", Integer(), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # Scratch of the capture triggers: the row that a REPLACE is about to overwrite.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from hisync.change import Change
-from hisync.items import Access, Level, Values, fields_of
+from hisync.items import Access, Level, Values, fields_of, says_nothing, table_of_category
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
 
 Standing: TypeAlias = Literal["none", "known", "coming", "waiting", "absent"]
@@ -80,7 +80,11 @@ def refused_edits(
     """
     refused = dict(unreadable)
     for column, f in fields_of(table).items():
-        if base is None or f.access is Access.WRITABLE:
+        if base is None:
+            continue
+        if f.never_empty and not says_nothing(base.get(column)) and _emptied(changes, column):
+            refused[column] = f"{column} can't be empty on hiTask"
+        if f.access is Access.WRITABLE:
             continue
         written = [change for change in changes if _writes(change, column)]
         if written and not _reverted(changes, written[-1], column):
@@ -93,6 +97,13 @@ def _writes(change: Change, column: str) -> bool:
     if change.op == "update":
         return column in change.new_values
     return change.op == "insert" and change.new_values.get(column) is not None
+
+
+def _emptied(changes: Sequence[Change], column: str) -> bool:
+    """Whether the last word on a column was to empty it, by name and not by a new row's silence."""
+    said = [change for change in changes if change.touches(column)]
+    last = said[-1] if said else None
+    return last is not None and last.op == "update" and says_nothing(last.new_values.get(column))
 
 
 def _reverted(changes: Sequence[Change], last: Change, column: str) -> bool:
@@ -120,6 +131,11 @@ def _check_create(table: str, guid: str, values: Values, around: Neighbours) -> 
         return Refusal(whole="title is empty: hiTask needs one")
     if table == "other_items" and values.get("category") is None:
         return Refusal(whole="category is empty: say which kind of item it is, such as 6 or 7")
+    named = values.get("category")
+    if table == "other_items" and named is not None and table_of_category(named) != table:
+        return Refusal(
+            whole=f"category {named} has a table: insert into {table_of_category(named)}"
+        )
     if not _is_uuid(guid):
         return Refusal(whole=f"guid {guid!r} is not a UUID: leave it out to get one")
     if around.parent == "waiting":

@@ -12,7 +12,12 @@ FEW = 10
 
 
 def held_tables(
-    removals: Mapping[str, int], rows: Mapping[str, int], *, max_share: float, approved: int
+    removals: Mapping[str, int],
+    rows: Mapping[str, int],
+    *,
+    max_share: float,
+    approved: int,
+    nothing_left: bool = False,
 ) -> frozenset[str]:
     """The tables whose removals are held.
 
@@ -21,11 +26,12 @@ def held_tables(
         rows: rows that each table has now.
         max_share: the share of a table that may leave at once (`safety.max_removals`).
         approved: how many held removals someone has approved; enough for all, or for none.
+        nothing_left: whether the answer named no item at all, which is suspicious by itself.
     """
     suspicious = {
         table
         for table, leaving in removals.items()
-        if leaving > FEW and leaving > max_share * rows.get(table, 0)
+        if nothing_left or (leaving > FEW and leaving > max_share * rows.get(table, 0))
     }
     if sum(removals[table] for table in suspicious) <= approved:
         return frozenset()

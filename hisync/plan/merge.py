@@ -23,6 +23,7 @@ from hisync.items import (
     as_set,
     fields_of,
     same_value,
+    says_nothing,
 )
 from hisync.plan.actions import (
     Action,
@@ -105,7 +106,9 @@ def changed_columns(table: str, before: Values, after: Values) -> dict[str, Valu
     return {
         column: after.get(column)
         for column, f in fields_of(table).items()
-        if f.writable and not same_value(f, before.get(column, f.empty), after.get(column, f.empty))
+        if f.writable
+        and not same_value(f, before.get(column, f.empty), after.get(column, f.empty))
+        and not (f.never_empty and says_nothing(after.get(column)))
     }
 
 
@@ -192,7 +195,9 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
     theirs = _values(row.remote).get(column, field.empty)
     if same_value(field, ours, theirs):
         return _Outcome(theirs)
-    if not field.writable or same_value(field, before, ours):
+    if not field.writable or (field.never_empty and says_nothing(ours)):
+        return _Outcome(theirs, take=True)  # nothing that people can say
+    if same_value(field, before, ours):
         return _Outcome(theirs, take=True)  # changed there only
     if same_value(field, before, theirs):
         return _Outcome(ours, send=True)  # changed here only
@@ -200,7 +205,7 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
         merged = _merge_sets(before, ours, theirs)
         return _Outcome(
             merged,
-            take=not same_value(field, merged, ours),
+            take=merged != ours,
             send=not same_value(field, merged, theirs),
         )
     decided = policy.of(column)  # two values for one field

@@ -192,6 +192,13 @@ def _create_engine_tables() -> None:
         postgresql_where=sa.text("remote_guid IS NOT NULL"),
     )
     op.create_index(
+        "ix_sync_base_dirty",
+        "sync_base",
+        ["guid"],
+        sqlite_where=sa.text("dirty IS NOT NULL"),
+        postgresql_where=sa.text("dirty IS NOT NULL"),
+    )
+    op.create_index(
         "ix_sync_base_missed",
         "sync_base",
         ["missed"],

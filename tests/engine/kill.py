@@ -1,13 +1,12 @@
 """Kill points: the engine dropped at each numbered step, and started again from what was durable.
 
-A step is the moment before a request is sent, after its answer arrived, before a commit, and
-after it. `killed_everywhere` runs a story once plainly to count its steps, then once for each.
+A step is the moment before a request is sent, after its answer arrived, and before a commit
+(after it is before whatever comes next). `killed_everywhere` goes on until a run was not killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 from sqlalchemy import Connection, event
@@ -53,21 +52,17 @@ class _Stepping(httpx.BaseTransport):
         return response
 
 
-def killed_everywhere(
-    make: Callable[[], World], story: Callable[[World], Any], rounds: int = 3
-) -> Iterator[tuple[int, World]]:
+def killed_everywhere(start: World, rounds: int = 2) -> Iterator[tuple[int, World]]:
     """Yield a world for each kill point, killed there and synced to its end again.
 
     Args:
-        make: a world that is quiet, with the same content each time.
-        story: what people do before the sync that is killed; not killed itself.
+        start: the world before the sync that is killed; it is not changed itself.
         rounds: syncs after the kill.
     """
     step = 1
     while True:
-        world = make()
-        story(world)
-        steps = Steps(world, die_at=step)
+        world = start.fork(start.folder / str(step))
+        Steps(world, die_at=step)
         died = False
         try:
             world.sync()
@@ -82,4 +77,3 @@ def killed_everywhere(
         if not died:
             return
         step += 1
-        del steps

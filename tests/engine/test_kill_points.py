@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -104,28 +103,19 @@ def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     new_world: MakeWorld, story: str, traits: list[str]
 ) -> None:
     happen, check = STORIES[story]
-
-    def make() -> World:
-        world = new_world(items=3, traits=traits)
-        prepare(world)
-        return world
-
-    _run(make, happen, check)
-
-
-def _run(
-    make: Callable[[], World], happen: Callable[[World], None], check: Callable[[World], None]
-) -> None:
+    world = new_world(items=3, traits=traits)
+    prepare(world)
+    happen(world)
     points = 0
-    for step, world in killed_everywhere(make, happen):
+    for step, killed in killed_everywhere(world):
         points += 1
         try:
-            check(world)
-            assert world.sql("SELECT 1 FROM sync_intents") == []
-            assert world.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
-            assert not world.sql("SELECT * FROM change_log WHERE finished_at IS NULL")
-            world.service.reset_log()
-            assert (world.sync().pulled, world.writes()) == (0, [])
+            check(killed)
+            assert killed.sql("SELECT 1 FROM sync_intents") == []
+            assert killed.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
+            assert not killed.sql("SELECT * FROM change_log WHERE finished_at IS NULL")
+            killed.service.reset_log()
+            assert (killed.sync().pulled, killed.writes()) == (0, [])
         except AssertionError as error:
             error.add_note(f"killed at step {step}")
             raise

@@ -212,6 +212,27 @@ def test_edits_of_what_only_hitask_writes_are_refused(
     assert refused_edits("tasks", changes, BASE, {}).keys() == refused
 
 
+EMPTIED = [
+    # changes, whether the last word was to empty what hiTask always has
+    ([update(priority=(10, None))], True),
+    ([update(priority=(10, 0))], False),
+    ([update(priority=(10, None)), update(priority=(None, 20))], False),
+    ([update(priority=(10, 20)), update(priority=(20, None))], True),
+    ([update(priority=(10, None)), update(title=("a", "b"))], True),
+    ([update(title=("a", None))], False),
+    (replace({"priority": 10}, {"title": "b"}), False),
+    ([], False),
+]
+
+
+@pytest.mark.parametrize(("changes", "refused"), EMPTIED)
+def test_emptying_what_hitask_always_has_is_refused(changes: list[Change], refused: bool) -> None:
+    found = refused_edits("tasks", changes, BASE | {"priority": 10}, {})
+    assert found == ({"priority": "priority can't be empty on hiTask"} if refused else {})
+    assert refused_edits("tasks", changes, BASE, {}) == {}
+    assert refused_edits("tasks", changes, None, {}) == {}
+
+
 def test_the_refusal_says_what_to_do_instead() -> None:
     edit = change(1, old={"time_spent_minutes": 5}, new={"time_spent_minutes": 6})
     assert refused_edits("tasks", [edit], BASE, {}) == {

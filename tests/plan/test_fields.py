@@ -15,6 +15,7 @@ from hisync.plan.actions import (
     Policy,
     PolicyName,
     RecordConflict,
+    RemoveRow,
     Resolution,
     SendUpdate,
     UpdateRow,
@@ -53,27 +54,29 @@ def outcome(actions: tuple[Action, ...], column: str, ours: Any, theirs: Any) ->
         ("alerts", None, []),
         ("location", {}, None),
         ("completed", False, None),
+        ("color", 0, None),
+        ("due_date", NOON, NOON + timedelta(microseconds=999)),  # the wire has milliseconds
+        ("recurring", None, 0),
         ("tags", ["a", "b"], ["b", "a"]),
         ("participants", [7, 7, 8], [8, 7]),
         ("location", {"a": 1, "b": 2}, {"b": 2, "a": 1}),
     ],
 )
 def test_values_that_mean_the_same_are_no_change(column: str, one: Any, other: Any) -> None:
-    assert merge(column, one, one, other) == ()
-    assert merge(column, one, other, one) == ()
-    assert merge(column, None, one, other) == ()
+    for copies in ((one, one, other), (one, other, one), (None, one, other), (one, other, other)):
+        assert merge(column, *copies) == ()
     assert changed_columns("tasks", {column: one}, {column: other}) == {}
 
 
 @pytest.mark.parametrize(
     ("column", "one", "other"),
     [
-        ("priority", 0, None),
+        ("recurring_interval", 0, None),
         ("time_est_minutes", 0, None),
         ("alerts", [1, 2], [2, 1]),  # a list that is no set has an order
         ("title", "a", "A"),
         ("title", "a", "a "),
-        ("due_date", NOON, NOON + timedelta(microseconds=1)),
+        ("due_date", NOON, NOON + timedelta(milliseconds=1)),
         ("assignee_id", None, 7),
     ],
 )
@@ -95,6 +98,31 @@ def test_clearing_a_field_is_a_change_like_any_other() -> None:
         conflict("message", "x", None, "y"),
         UpdateRow({"message": "y"}),
     )
+
+
+# What is never empty on hiTask
+
+
+NEVER_EMPTY = [
+    ("priority", 10, 20, [None]),
+    ("priority", 10, 0, [None]),
+    ("color_value", "#fff", "#000", [None, ""]),
+    ("permissions", [1], [2], [None, []]),
+]
+
+
+@pytest.mark.parametrize(("column", "one", "other", "empties"), NEVER_EMPTY)
+@pytest.mark.parametrize("decide", ["remote", "local", "newest"])
+def test_an_empty_cell_says_nothing_there(
+    column: str, one: Any, other: Any, empties: list[Any], decide: PolicyName
+) -> None:
+    for empty in empties:
+        assert merge(column, one, empty, one, policy(decide)) == (UpdateRow({column: one}),)
+        assert merge(column, one, empty, other, policy(decide)) == (UpdateRow({column: other}),)
+        base, ours = task(title="a", **{column: one}), task(title="a", **{column: empty})
+        assert plan_row(Row("tasks", base, ours, None), policy(decide)) == (RemoveRow(),)
+    assert merge(column, one, other, one, policy(decide)) == (SendUpdate({column: other}),)
+    assert merge(column, one, one, other, policy(decide)) == (UpdateRow({column: other}),)
 
 
 # What only hiTask writes
@@ -197,6 +225,13 @@ def test_both_sides_additions_and_removals_are_kept(
     assert not [a for a in actions if isinstance(a, RecordConflict)]
     here, there = outcome(actions, "tags", ours, theirs)
     assert (here or [], there or []) == (merged, merged)
+
+
+def test_the_merged_list_is_written_in_one_order() -> None:
+    assert merge("tags", None, ["b", "a"], ["a"]) == (
+        UpdateRow({"tags": ["a", "b"]}),
+        SendUpdate({"tags": ["a", "b"]}),
+    )
 
 
 NAMES = st.none() | st.lists(st.sampled_from("abcdef"), max_size=6)

@@ -38,7 +38,8 @@ WRITTEN_THERE = ("version", "time_last_update", "unread")
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "title": st.sampled_from(["a", "b", "c"]),
     "message": st.sampled_from([None, "", "x", "y"]),
-    "priority": st.sampled_from([None, 0, 1]),
+    "priority": st.sampled_from([None, 10, 20]),
+    "recurring_interval": st.sampled_from([None, 0, 1]),
     "completed": st.booleans(),
     "is_all_day": st.booleans(),
     "start_date": MOMENTS,
@@ -127,7 +128,7 @@ def canonical(values: dict[str, Any] | None) -> dict[str, Any] | None:
     return {c: v for c, v in said.items() if v is not False and v not in ([], {}, frozenset())}
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(rows(), POLICIES)
 def test_both_sides_end_equal_and_a_second_plan_has_nothing_to_do(row: Row, policy: Policy) -> None:
     after = carry_out(plan_row(row, policy), row)
@@ -136,7 +137,7 @@ def test_both_sides_end_equal_and_a_second_plan_has_nothing_to_do(row: Row, poli
     assert plan_row(again, policy) == ()
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(rows(), POLICIES)
 def test_nothing_that_anyone_wrote_is_lost(row: Row, policy: Policy) -> None:
     actions = plan_row(row, policy)
@@ -169,6 +170,7 @@ def kept_values(actions: Sequence[Action]) -> dict[str, list[Any]]:
     return kept
 
 
+@settings(max_examples=40)
 @given(rows(), POLICIES)
 def test_a_conflict_is_recorded_only_where_both_sides_wrote(row: Row, policy: Policy) -> None:
     base = canonical(dict(row.base or task())) or {}
@@ -182,6 +184,7 @@ def test_a_conflict_is_recorded_only_where_both_sides_wrote(row: Row, policy: Po
             assert action.policy == policy.of(column)
 
 
+@settings(max_examples=40)
 @given(rows(), POLICIES)
 def test_only_writable_fields_that_differ_are_sent(row: Row, policy: Policy) -> None:
     dates = {"start_date", "due_date"}
@@ -195,6 +198,7 @@ def test_only_writable_fields_that_differ_are_sent(row: Row, policy: Policy) -> 
             assert same <= (dates if "is_all_day" in action.changes else set())
 
 
+@settings(max_examples=40)
 @given(rows(), POLICIES)
 def test_the_plan_is_pure(row: Row, policy: Policy) -> None:
     before = deepcopy((row, policy))

@@ -1,0 +1,146 @@
+"""The command line as real processes, against the sandbox over real HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Model, Running, running
+
+PATIENCE = 20.0
+
+
+@dataclass
+class Site:
+    """A folder with a configuration, and the sandbox that it names."""
+
+    folder: Path
+    sandbox: Running
+    daemons: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def model(self) -> Model:
+        return self.sandbox.model
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "hisync.db"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if "HISYNC" not in name}
+        return {**kept, "HOME": str(self.folder), "COLUMNS": "200"}
+
+    def configure(self, **sections: dict[str, Any]) -> None:
+        settings: dict[str, dict[str, Any]] = {
+            "hitask": {
+                "base_url": self.sandbox.base_url,
+                "login": LOGIN,
+                "password": PASSWORD,
+                "api_key": API_KEY,
+            },
+            "rate": {"requests_per_minute": 1000},
+        }
+        for section, values in sections.items():
+            settings[section] = settings.get(section, {}) | values
+        lines = []
+        for section, values in settings.items():
+            lines.append(f"[{section}]")
+            lines += [
+                f"{key} = {value}" if isinstance(value, int | float) else f'{key} = "{value}"'
+                for key, value in values.items()
+            ]
+        path = self.folder / "config.toml"
+        path.write_text("\n".join(lines) + "\n")
+        path.chmod(0o600)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "hisync", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        with (self.folder / "daemon.log").open("a") as log:
+            process = subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.daemons.append(process)
+        return process
+
+    def log(self) -> str:
+        return (self.folder / "daemon.log").read_text()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=10)) as client:
+            return client.execute(statement, values).fetchall()
+
+    def stop(self) -> None:
+        for process in self.daemons:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def until(condition: Callable[[], Any], *, within: float = PATIENCE) -> float:
+    """Wait for something that another process does; how long it took."""
+    started = time.monotonic()
+    while time.monotonic() - started < within:
+        with suppress(sqlite3.OperationalError, FileNotFoundError):
+            if condition():
+                return time.monotonic() - started
+        time.sleep(0.02)
+    pytest.fail(f"it did not happen within {within} s")
+
+
+@pytest.fixture
+def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Make a site; its processes end with the test."""
+    sites: list[Site] = []
+    contexts = []
+
+    def make(items: int = 30, **options: Any) -> Site:
+        context = running(items, **options)
+        site = Site(tmp_path, context.__enter__())
+        contexts.append(context)
+        sites.append(site)
+        site.configure()
+        return site
+
+    yield make
+    for site in sites:
+        site.stop()
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def site(new_site: Callable[..., Site]) -> Site:
+    """A site with 30 items."""
+    return new_site()

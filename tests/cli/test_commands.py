@@ -1,0 +1,185 @@
+"""What each command prints and ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from hisync.sandbox import API_KEY, PASSWORD, Fault
+from tests.cli.conftest import Site
+
+
+def test_sync_mirrors_and_says_what_it_did(site: Site) -> None:
+    done = site.run("sync")
+    assert done.returncode == 0, done.stderr
+    assert "pulled 30 rows, pushed 0 changes" in done.stdout
+    assert sum(site.sql(f"SELECT count(*) FROM {t}")[0][0] for t in ("tasks", "projects")) > 10
+
+
+def test_a_dry_run_names_each_call_and_changes_nothing(site: Site) -> None:
+    site.run("sync")
+    site.sql("INSERT INTO tasks (title) VALUES ('not yet')")
+    item = site.model.items()[0]
+    site.model.update(item.id, user=site.model.user(item.user_id), title="not yet either")
+    tables = ("tasks", "projects", "change_log", "sync_base", "sync_intents", "conflicts")
+    before = [site.sql(f"SELECT * FROM {table}") for table in tables]
+    site.sandbox.service.reset_log()
+    done = site.run("sync", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would change 1 rows" in done.stdout
+    assert "would send POST /item 'not yet'" in done.stdout
+    assert [site.sql(f"SELECT * FROM {table}") for table in tables] == before
+    assert {entry.method for entry in site.sandbox.service.log} == {"GET"}
+    assert site.run("sync").returncode == 0
+    assert "not yet" in {item.title for item in site.model.items()}
+
+
+def test_pull_only_fetches_and_keeps_local_edits_waiting(site: Site) -> None:
+    site.run("sync")
+    site.sql("INSERT INTO tasks (title) VALUES ('waits')")
+    done = site.run("sync", "--pull-only")
+    assert (done.returncode, "1 pending" in done.stdout) == (0, True)
+    assert "waits" not in {item.title for item in site.model.items()}
+
+
+def test_status_says_whether_all_is_well(site: Site) -> None:
+    missing = site.run("status")
+    assert (missing.returncode, "run `hisync sync`" in missing.stderr) == (1, True)
+    assert not site.database.exists()
+    site.run("sync")
+    assert site.run("status").stdout.startswith("all is well")
+    site.sql("UPDATE tasks SET due_date = 'tomorrow' WHERE id = (SELECT max(id) FROM tasks)")
+    assert site.run("sync").returncode == 4
+    status = site.run("status")
+    assert "needs attention" in status.stdout
+    assert "hisync changes list" in status.stdout
+    facts = json.loads(site.run("status", "--json").stdout)
+    assert (facts["well"], facts["changes"], facts["delta"]) == (
+        False,
+        {"rejected": 1},
+        "names-all",
+    )
+    assert sum(facts["rows"].values()) == 30
+
+
+def test_changes_list_names_the_column_and_the_accepted_forms(site: Site) -> None:
+    site.run("sync")
+    assert site.run("changes", "list").stdout == "no change waits or was rejected\n"
+    site.sql("UPDATE tasks SET due_date = 'tomorrow' WHERE id = (SELECT max(id) FROM tasks)")
+    site.run("sync")
+    listed = site.run("changes", "list").stdout
+    assert "rejected" in listed
+    assert "due_date = 'tomorrow' can't be read: give YYYY-MM-DD" in listed
+    (row,) = json.loads(site.run("changes", "list", "--json").stdout)
+    assert (row["op"], row["new_values"]) == ("update", {"due_date": "tomorrow"})
+
+
+def test_conflicts_list_shows_all_three_values(site: Site) -> None:
+    site.run("sync")
+    number, title = site.sql("SELECT id, title FROM tasks WHERE permission = 100 LIMIT 1")[0]
+    item = site.model.item(number)
+    site.model.update(number, user=site.model.user(item.user_id), title="theirs")
+    site.sql("UPDATE tasks SET title = 'ours [bold]' WHERE id = ?", number)
+    assert site.run("sync").returncode == 0
+    listed = site.run("conflicts", "list").stdout
+    assert all(value in listed for value in (title, "ours [bold]", "theirs", "remote"))
+    (row,) = json.loads(site.run("conflicts", "list", "--json").stdout)
+    assert (row["base_value"], row["local_value"]) == (title, "ours [bold]")
+
+
+def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
+    done = site.run("check")
+    assert done.returncode == 0, done.stdout
+    assert all(line.startswith("ok") for line in done.stdout.splitlines())
+    site.run("sync")
+    assert "ok   schema: revision" in site.run("check").stdout
+    site.sql("DROP TRIGGER sync_capture_tasks_after_update")
+    done = site.run("check", "--offline")
+    assert (done.returncode, "hisync db upgrade" in done.stdout) == (1, True)
+    refused = site.run("sync")
+    assert (refused.returncode, "hisync db upgrade" in refused.stderr) == (1, True)
+    assert site.run("db", "upgrade").returncode == 0
+    assert site.run("sync").returncode == 0
+
+
+def test_all_faults_of_a_configuration_are_reported_together(site: Site) -> None:
+    site.configure(sync={"pol_interval": 5}, rate={"requests_per_minute": 0})
+    done = site.run("sync")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "sync.pol_interval" in done.stderr
+    assert "rate.requests_per_minute" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_postgresql_gets_a_clear_answer(site: Site) -> None:
+    site.configure(database={"url": "postgresql+psycopg://me:secret@127.0.0.1/x"})
+    for command, code in (("sync", 2), ("status", 2), ("check", 1)):
+        done = site.run(command)
+        assert done.returncode == code
+        assert "SQLite only" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert "secret" not in done.stdout + done.stderr
+
+
+def test_db_says_where_the_schema_is(site: Site) -> None:
+    assert site.run("db", "current").returncode == 1
+    assert site.run("db", "upgrade").stdout == "schema 0001 (was empty)\n"
+    assert site.run("db", "current").stdout == "0001 (newest)\n"
+    assert site.run("db", "upgrade").stdout == "schema 0001\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault("status", "GET", "/user/authenticate", status=403, code=6), 3),
+        (Fault("status", "GET", "/item", status=503), 75),
+        (Fault("status", "GET", "/item", status=429, retry_after=7), 75),
+        (Fault("html", "GET", "/item"), 75),
+        (Fault("status", "GET", "/item", status=403, code=69), 3),
+    ],
+    ids=["login", "maintenance", "too many", "html", "expired"],
+)
+def test_what_hitask_says_decides_the_exit_code_and_no_secret_is_printed(
+    site: Site, fault: Fault, code: int
+) -> None:
+    site.configure(log={"level": "debug"})
+    site.sandbox.service.faults.add(fault)
+    done = site.run("sync")
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for secret in (f"={PASSWORD}", f'"{PASSWORD}"', API_KEY):
+        assert secret not in done.stdout + done.stderr
+
+
+def test_held_removals_end_with_4_and_the_way_out(new_site: Callable[..., Site]) -> None:
+    site = new_site(60)
+    site.run("sync")
+    site.run("sync")
+    leaving = site.sql("SELECT id FROM tasks ORDER BY id LIMIT 15")
+    ids = tuple(number for (number,) in leaving)
+    site.sandbox.service.faults.add(Fault("missing_ids", "GET", "/item*", count=0, ids=ids))
+    done = site.run("sync")
+    assert (done.returncode, "--allow-removals 15" in done.stdout) == (4, True)
+    assert "--allow-removals 15" in site.run("status").stdout
+    done = site.run("sync", "--allow-removals", "15")
+    assert done.returncode == 0, done.stdout
+    assert site.sql("SELECT count(*) FROM removed_rows") == [(15,)]
+
+
+def test_the_demo_shows_an_edit_each_way(site: Site) -> None:
+    done = site.run("demo", "--keep", "kept", "--items", "60")
+    assert done.returncode == 0, done.stderr
+    assert "a quiet cycle cost 1 request and changed nothing" in done.stdout
+    assert (site.folder / "kept" / "hisync.db").exists()
+    assert done.stderr == ""
+
+
+def test_the_sandbox_names_what_a_configuration_needs(site: Site) -> None:
+    process = site.start("sandbox", "--port", "0", "--items", "5")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(4)]
+    assert [line.split()[0] for line in lines] == ["base_url", "login", "password", "api_key"]
+    bad = site.run("sandbox", "--fault", "nonsense")
+    assert (bad.returncode, "a fault is" in bad.stderr) == (2, True)

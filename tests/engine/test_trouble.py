@@ -1,0 +1,479 @@
+"""Lost answers, bad answers, refusals: nothing is lost, nothing doubled, nothing removed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from hisync.errors import RetryLaterError, ServiceError, SlowDownError, StopError
+from hisync.sandbox import Fault
+from tests.engine.conftest import MakeWorld
+from tests.world import World
+
+GUID = "00000000-0000-4000-8000-00000000000a"
+
+
+def insert(world: World, title: str = "new") -> None:
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, ?)", GUID, title)
+
+
+def titles(world: World) -> Counter[str]:
+    return Counter(item.title for item in world.service.model.items())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "POST /item:drop_after:1",
+        "POST /item:drop_before:1",
+        "POST /item:drop_midway:1",
+        "POST /item:cut:1",
+        "POST /item:empty:1",
+        "POST /item:html=200:1",
+        "POST /item:status=500:1",
+        "POST /item:status=503:1",
+        "POST /item:drop_after:2",
+    ],
+)
+@pytest.mark.parametrize("traits", [[], ["repeated_guid=duplicates"], ["delta=false"]], ids=str)
+def test_a_lost_answer_to_a_create_ends_in_one_item(
+    new_world: MakeWorld, traits: list[str], fault: str
+) -> None:
+    world = new_world(items=5, traits=traits)
+    world.sync()
+    insert(world)
+    world.service.faults.add(fault)
+    world.sync()
+    world.sync()
+    assert titles(world)["new"] == 1
+    made = next(item for item in world.service.model.items() if item.title == "new")
+    assert world.one("SELECT id FROM tasks WHERE guid = ?", GUID) == {"id": made.id}
+    assert world.changes() == [("insert", "done")]
+    assert world.sync().pushed == 0
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before", "status=500", "cut"])
+def test_a_lost_answer_to_an_update_is_looked_up(world: World, effect: str) -> None:
+    insert(world)
+    world.sync()
+    world.sql("UPDATE tasks SET title = 'changed' WHERE guid = ?", GUID)
+    world.service.faults.add(f"PUT /item/*:{effect}:1")
+    world.sync()
+    assert (titles(world)["changed"], titles(world)["new"]) == (1, 0)
+    assert world.changes()[-1] == ("update", "done")
+    assert world.sql("SELECT 1 FROM conflicts") == []
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before", "status=500"])
+@pytest.mark.parametrize("traits", [[], ["stubs=false"], ["delta=false"]], ids=str)
+def test_a_lost_answer_to_a_deletion_is_looked_up(
+    new_world: MakeWorld, traits: list[str], effect: str
+) -> None:
+    world = new_world(items=5, traits=traits)
+    world.sync()
+    insert(world)
+    world.sync()
+    world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+    world.service.faults.add(f"DELETE /item/*:{effect}:1")
+    world.sync()
+    assert titles(world)["new"] == 0
+    assert world.changes()[-1] == ("delete", "done")
+    assert world.one("SELECT reason FROM removed_rows")["reason"] == "deleted here"
+
+
+def test_an_edit_made_while_its_row_is_being_sent_is_kept_and_sent_next(world: World) -> None:
+    """The second edit comes after the request was planned and before its answer is applied."""
+    insert(world, "first")
+    send = world.engine.api.send_create
+
+    def edit_then_send(*args: object, **options: object) -> object:
+        world.sql("UPDATE tasks SET title = 'second', starred = true WHERE guid = ?", GUID)
+        return send(*args, **options)  # type: ignore[arg-type]
+
+    world.engine.api.send_create = edit_then_send  # type: ignore[method-assign,assignment]
+    world.sync()
+    row = world.one("SELECT title, starred FROM tasks WHERE guid = ?", GUID)
+    assert row == {"title": "second", "starred": 1}
+    assert titles(world)["second"] == 1
+    assert world.changes() == [("insert", "done"), ("update", "done")]
+
+
+def test_a_row_deleted_while_it_is_being_created_is_deleted_there_too(world: World) -> None:
+    insert(world, "short-lived")
+    send = world.engine.api.send_create
+
+    def delete_then_send(*args: object, **options: object) -> object:
+        world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+        return send(*args, **options)  # type: ignore[arg-type]
+
+    world.engine.api.send_create = delete_then_send  # type: ignore[method-assign,assignment]
+    world.sync()
+    assert titles(world)["short-lived"] == 0
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID) == []
+
+
+def test_a_colleagues_edit_between_our_read_and_our_write_is_kept(world: World) -> None:
+    insert(world, "mine")
+    world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", GUID)["id"]
+    world.sql("UPDATE tasks SET title = 'mine too' WHERE guid = ?", GUID)
+    send = world.engine.api.send_update
+
+    def colleague_first(*args: object, **options: object) -> object:
+        world.service.model.update(number, user=world.service.model.users[0], color=5)
+        return send(*args, **options)  # type: ignore[arg-type]
+
+    world.engine.api.send_update = colleague_first  # type: ignore[method-assign,assignment]
+    world.sync()
+    item = world.service.model.item(number)
+    assert (item.title, item.get("color")) == ("mine too", 5)
+    row = world.one("SELECT title, color FROM tasks WHERE guid = ?", GUID)
+    assert row == {"title": "mine too", "color": 5}
+
+
+@pytest.mark.parametrize("effect", ["html=200", "empty", "cut", "html=404", "status=503", "html"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_body_that_is_no_answer_removes_nothing(world: World, effect: str, full: bool) -> None:
+    before = world.sql("SELECT * FROM tasks")
+    world.service.faults.add(f"GET /item*:{effect}:10")
+    with pytest.raises(ServiceError):
+        world.sync(full=full)
+    assert world.sql("SELECT * FROM tasks") == before
+    world.service.faults.clear()
+    assert world.sync().pulled == 0
+
+
+@pytest.mark.parametrize("effect", ["empty_list", "missing_ids"])
+@pytest.mark.parametrize("full", [False, True])
+def test_ids_that_are_missing_once_and_back_again_stay(
+    world: World, effect: str, full: bool
+) -> None:
+    before = world.sql("SELECT * FROM tasks")
+    ids = "+".join(str(row["id"]) for row in before[:3])
+    world.service.faults.add(f"GET /item*:{effect}{'=' + ids if effect == 'missing_ids' else ''}:1")
+    world.sync(full=full)
+    assert world.sql("SELECT * FROM tasks") == before
+    assert world.sql("SELECT 1 FROM sync_base WHERE missed > 0") == []
+    assert world.sql("SELECT 1 FROM removed_rows") == []
+
+
+@pytest.mark.parametrize("traits", [[], ["delta=false"], ["cursor=false"]], ids=str)
+def test_a_few_items_deleted_there_leave_and_are_kept_in_removed_rows(
+    new_world: MakeWorld, traits: list[str]
+) -> None:
+    world = new_world(items=40, traits=traits)
+    world.sync()
+    world.sync()
+    for row in world.sql("SELECT id FROM notes"):
+        world.service.model.delete(
+            row["id"], user=world.service.model.user(world.service.model.item(row["id"]).user_id)
+        )
+    summary = world.sync()
+    assert world.sql("SELECT 1 FROM notes") == []
+    assert {r["reason"] for r in world.sql("SELECT reason FROM removed_rows")} == {
+        "gone from hiTask"
+    }
+    assert summary.held == {}
+
+
+def test_where_the_delta_names_only_changes_a_full_read_shows_removals(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=40, traits=["stubs=false"])
+    world.sync()
+    number = world.one("SELECT id FROM notes LIMIT 1")["id"]
+    user = world.service.model.user(world.service.model.item(number).user_id)
+    world.service.model.delete(number, user=user)
+    world.sync()
+    world.sync(full=True)
+    assert world.sql("SELECT 1 FROM notes WHERE id = ?", number) == []
+    assert len(world.sql("SELECT 1 FROM tasks")) > 20
+
+
+def test_a_mass_removal_is_held_said_once_and_carried_out_when_approved(world: World) -> None:
+    tasks = [row["id"] for row in world.sql("SELECT id FROM tasks")]
+    note = world.one("SELECT id FROM notes LIMIT 1")["id"]
+    ids = "+".join(map(str, [*tasks[:20], note]))
+    world.service.faults.add(f"GET /item*:missing_ids={ids}:1000")
+    summary = world.sync()
+    assert summary.held == {"tasks": 20}
+    assert len(world.sql("SELECT 1 FROM tasks")) == len(tasks)
+    assert world.sql("SELECT 1 FROM notes WHERE id = ?", note) == []  # the rest is done
+    assert world.sync().requests == 1  # held, not asked for again and again
+    world.engine.allow_removals = 19
+    assert world.sync().held == {"tasks": 20}
+    world.engine.allow_removals = 20
+    assert world.sync().held == {}
+    assert len(world.sql("SELECT 1 FROM tasks")) == len(tasks) - 20
+
+
+def test_more_deletions_than_the_limit_are_held_until_approved(world: World) -> None:
+    for number in range(6):
+        world.sql("INSERT INTO notes (title) VALUES (?)", f"scratch {number}")
+    world.sync()
+    world.change_rules(max_push_deletes=4)
+    world.sql("DELETE FROM notes WHERE title LIKE 'scratch%'")
+    summary = world.sync()
+    assert (summary.pushed, summary.waiting) == (4, {"held": 2})
+    assert world.sync().waiting == {"held": 2}
+    world.engine.allow_deletes = 2
+    assert world.sync().waiting == {}
+    assert not [title for title in titles(world) if title.startswith("scratch")]
+
+
+@pytest.mark.parametrize("form", ["401", "7", "4"])
+@pytest.mark.parametrize("request_", ["GET /item/delta/*", "POST /item"])
+def test_a_lost_session_is_renewed_without_anyone_noticing(
+    new_world: MakeWorld, form: str, request_: str
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    insert(world)
+    world.service.faults.add(f"{request_}:expire_session={form}:1")
+    summary = world.sync()
+    assert (summary.pushed, summary.trouble, titles(world)["new"]) == (1, None, 1)
+
+
+def test_a_refused_login_stops_everything_and_loses_nothing(world: World) -> None:
+    insert(world)
+    world.crash()
+    world.service.faults.add(
+        Fault("status", "GET", "/user/authenticate", status=403, code=6, message="Wrong password")
+    )
+    with pytest.raises(StopError):
+        world.sync()
+    with pytest.raises(StopError):
+        world.sync()
+    assert len(world.service.log) == 1  # the login is not hammered
+    world.crash()
+    assert world.sync().pushed == 1
+
+
+def test_another_accounts_login_writes_nothing(world: World) -> None:
+    before = world.sql("SELECT * FROM tasks")
+    insert(world)
+    world.crash()
+    world.engine.api.expected_account = 1
+    with pytest.raises(StopError, match="account"):
+        world.sync()
+    assert world.sql("SELECT * FROM tasks WHERE guid <> ?", GUID) == before
+    assert world.writes() == []
+
+
+@pytest.mark.parametrize("effect", ["status=429", "drop_before"])
+def test_what_was_not_carried_out_waits_with_its_reason(world: World, effect: str) -> None:
+    insert(world)
+    world.service.faults.add(f"POST /item:{effect}:100")
+    summary = world.sync()
+    assert summary.trouble is None or isinstance(summary.trouble, RetryLaterError)
+    row = world.one("SELECT state, error FROM change_log")
+    assert row["state"] in {"pending", "unknown"}
+    assert row["error"]
+    world.service.faults.clear()
+    world.sync()
+    assert (titles(world)["new"], world.changes()) == (1, [("insert", "done")])
+
+
+def test_a_refused_row_is_alone_and_goes_out_once_it_is_mended(world: World) -> None:
+    insert(world, "x" * 300)
+    world.sql("INSERT INTO tasks (title) VALUES ('innocent')")
+    summary = world.sync()
+    assert (summary.pushed, summary.rejected) == (1, 1)
+    assert world.changes() == [("insert", "rejected"), ("insert", "done")]
+    assert world.one("SELECT id FROM tasks WHERE guid = ?", GUID) == {"id": None}
+    world.sql("UPDATE tasks SET title = 'shorter' WHERE guid = ?", GUID)
+    assert world.sync().pushed == 1
+    assert titles(world)["shorter"] == 1
+
+
+def test_a_change_that_hitask_refuses_goes_back_with_the_reason(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.sql("UPDATE tasks SET title = ?, starred = true WHERE guid = ?", "x" * 300, GUID)
+    assert world.sync().rejected == 1
+    assert world.one("SELECT title, starred FROM tasks WHERE guid = ?", GUID) == {
+        "title": "new",
+        "starred": 0,
+    }
+    assert "code 25" in world.one("SELECT error FROM change_log WHERE op = 'update'")["error"]
+
+
+REFUSED_CELLS = {
+    "due_date": ("tomorrow", "YYYY-MM-DD"),
+    "tags": ("a,b", "JSON list"),
+    "completed": ("yes", "true or false"),
+    "recurring": ("often", "whole number"),
+    "version": (99, "read-only"),
+    "time_spent_minutes": (99, "time_entries"),
+    "extra": ('{"a": 1}', "read-only"),
+    "title": ("", "needs one"),
+    "priority": (None, "can't be empty"),
+    "parent_guid": ("nonsense", "no item"),
+}
+
+
+@pytest.mark.parametrize("column", REFUSED_CELLS)
+def test_a_cell_that_cant_be_sent_is_rejected_by_name_and_put_back(
+    world: World, column: str
+) -> None:
+    cell, reason = REFUSED_CELLS[column]
+    insert(world)
+    world.sync()
+    before = world.one("SELECT * FROM tasks WHERE guid = ?", GUID)
+    world.sql(f"UPDATE tasks SET {column} = ?, color = 4 WHERE guid = ?", cell, GUID)
+    world.sql("INSERT INTO tasks (title) VALUES ('goes on')")
+    world.sync()
+    after = world.one("SELECT * FROM tasks WHERE guid = ?", GUID)
+    assert after[column] == (2 if column == "version" else before[column])
+    assert (after["color"], titles(world)["goes on"]) == (4, 1)
+    assert world.service.model.item(after["id"]).get("color") == 4
+    assert world.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
+    change = world.one("SELECT state, error FROM change_log WHERE op = 'update'")
+    assert change["state"] == "rejected"
+    assert column in change["error"]
+    assert reason in change["error"]
+
+
+def test_a_newer_edit_of_a_refused_cell_stands(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.sql("UPDATE tasks SET due_date = 'tomorrow' WHERE guid = ?", GUID)
+    world.sql("UPDATE tasks SET due_date = '2026-04-01 10:00' WHERE guid = ?", GUID)
+    assert world.sync().rejected == 0
+    after = world.one("SELECT due_date FROM tasks WHERE guid = ?", GUID)
+    assert after["due_date"] == "2026-04-01 10:00:00.000000"
+
+
+def test_rows_of_files_can_only_come_from_hitask(world: World) -> None:
+    world.sql("INSERT INTO files (title) VALUES ('mine.pdf')")
+    assert world.sync().rejected == 1
+    assert world.sql("SELECT 1 FROM files WHERE title = 'mine.pdf'") == []
+    assert world.writes() == []
+
+
+def test_two_rows_made_each_others_parent_are_refused(world: World) -> None:
+    a, b = (f"00000000-0000-4000-8000-00000000000{n}" for n in "12")
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'a'), (?, 'b')", a, b)
+    world.sync()
+    world.sql("UPDATE tasks SET parent_guid = ? WHERE guid = ?", b, a)
+    world.sql("UPDATE tasks SET parent_guid = ? WHERE guid = ?", a, b)
+    world.sync()
+    refused = world.sql("SELECT error FROM change_log WHERE state = 'rejected'")
+    assert ["ancestor" in row["error"] for row in refused] == [True, True]
+    links = {r["guid"]: r["parent_guid"] for r in world.sql("SELECT * FROM tasks")}
+    assert (links[a], links[b]) == (None, None)
+    assert world.sync().pushed == 0
+
+
+def test_an_answer_that_names_no_item_at_all_removes_nothing_unapproved(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=4)
+    world.sync()
+    world.sync()
+    world.service.faults.add("GET /item*:empty_list:1000")
+    summary = world.sync()
+    assert sum(summary.held.values()) == 4
+    assert world.sql("SELECT 1 FROM removed_rows") == []
+    world.service.faults.clear()
+    assert (world.sync().held, world.sql("SELECT 1 FROM removed_rows")) == ({}, [])
+
+
+def test_what_is_held_stays_held_where_only_full_reads_show_it(new_world: MakeWorld) -> None:
+    world = new_world(items=40, traits=["stubs=false"])
+    world.sync()
+    tasks = [row["id"] for row in world.sql("SELECT id FROM tasks")]
+    ids = "+".join(map(str, tasks[:20]))
+    world.service.faults.add(f"GET /item*:missing_ids={ids}:1000")
+    assert world.sync(full=True).held == {"tasks": 20}
+    assert world.sync().held == {"tasks": 20}
+    world.engine.allow_removals = 20
+    assert world.sync().held == {}
+    assert len(world.sql("SELECT 1 FROM tasks")) == len(tasks) - 20
+
+
+def test_a_pause_that_hitask_asked_for_outlives_the_process(world: World) -> None:
+    world.service.faults.add(Fault("status", "GET", "/item*", status=429, retry_after=30))
+    with pytest.raises(RetryLaterError):
+        world.sync()
+    world.crash()
+    world.service.reset_log()
+    with pytest.raises(SlowDownError, match="left alone"):
+        world.sync()
+    assert not world.service.log
+    world.time.sleep(31)
+    assert world.sync().trouble is None
+
+
+@pytest.mark.parametrize("digits", ["123456", "1"])
+def test_dates_finer_than_the_wire_are_sent_once(world: World, digits: str) -> None:
+    insert(world)
+    world.sync()
+    world.service.reset_log()
+    world.sql(f"UPDATE tasks SET due_date = '2026-03-01 10:11:12.{digits}' WHERE guid = ?", GUID)
+    assert (world.sync().pushed, world.sync().pushed, len(world.writes())) == (1, 0, 1)
+
+
+def test_an_item_that_is_created_as_another_kind_moves_to_its_table(world: World) -> None:
+    """By the service, or by someone before a lost answer is looked up."""
+    insert(world, "made")
+    send = world.engine.api.send_create
+
+    def then_convert(*args: object, **options: object) -> object:
+        made = send(*args, **options)  # type: ignore[arg-type]
+        assert made is not None
+        world.service.model.item(made.id).values["category"] = 4
+        return replace(made, category=4)
+
+    world.engine.api.send_create = then_convert  # type: ignore[method-assign,assignment]
+    world.sync()
+    assert (titles(world)["made"], world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID)) == (1, [])
+    assert world.one("SELECT title FROM notes WHERE guid = ?", GUID) == {"title": "made"}
+    assert world.changes() == [("insert", "done")]
+
+
+def test_a_lost_create_that_was_converted_before_the_look_is_found(world: World) -> None:
+    insert(world, "made")
+    world.service.faults.add("POST /item:drop_after:1")
+    fetch = world.engine.api.fetch_delta
+
+    def convert_first(cursor: str) -> object:
+        for item in world.service.model.items():
+            if item.title == "made":
+                item.values["category"] = 4
+        return fetch(cursor)
+
+    world.engine.api.fetch_delta = convert_first  # type: ignore[method-assign,assignment]
+    world.sync()
+    assert (titles(world)["made"], world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID)) == (1, [])
+    assert world.one("SELECT title FROM notes WHERE guid = ?", GUID) == {"title": "made"}
+
+
+def test_a_guid_of_another_tables_row_is_refused(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.service.reset_log()
+    world.sql("INSERT INTO events (guid, title) SELECT guid, title FROM tasks WHERE guid = ?", GUID)
+    assert world.sync().rejected == 1
+    assert (
+        "belongs to a row of tasks"
+        in world.one("SELECT error FROM change_log WHERE seq = 2")["error"]
+    )
+    assert world.writes() == []
+
+
+def test_a_row_moved_to_another_table_is_deleted_there_and_made_anew(world: World) -> None:
+    insert(world, "moves")
+    world.sync()
+    world.sql("INSERT INTO events (guid, title) SELECT guid, title FROM tasks WHERE guid = ?", GUID)
+    world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+    world.sync()
+    assert titles(world)["moves"] == 1
+    made = next(item for item in world.service.model.items() if item.title == "moves")
+    assert (made.category, world.one("SELECT id FROM events WHERE guid = ?", GUID)) == (
+        2,
+        {"id": made.id},
+    )
+    assert {state for _, state in world.changes()} == {"done"}
