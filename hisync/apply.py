@@ -245,7 +245,9 @@ def _write_plan(
             case InsertRow():
                 writes.put(table, shown.row)
             case UpdateRow(values):
-                writes.set(table, guid, values)
+                # A cell that can't be read stays until the push has refused it by name.
+                unreadable = local.unreadable if local is not None else {}
+                writes.set(table, guid, {c: v for c, v in values.items() if c not in unreadable})
             case RecordConflict():
                 writes.conflict(table, guid, action)
             case _:

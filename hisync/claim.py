@@ -46,12 +46,14 @@ class Claim:
     Attributes:
         intent: what was written down.
         base: the row's base, None for a create.
+        before: the base's values, none for a create.
         row: the row's values, the base's if it was deleted.
         parent: the base of its parent, None if it has none.
     """
 
     intent: Intent
     base: Base | None
+    before: Values
     row: Values
     parent: Base | None
 
@@ -90,9 +92,10 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
         now=intent.started_at,
         attempted=True,
     )
-    row = candidate.local.values if candidate.local else candidate.before or {}
+    before = candidate.before or {}
+    row = candidate.local.values if candidate.local else before
     parent = scene.bases.get(row.get("parent_guid") or "")
-    return Claim(intent, candidate.base, row, parent)
+    return Claim(intent, candidate.base, before, row, parent)
 
 
 def _sent(table: str, send: Send) -> Values:

@@ -100,6 +100,7 @@ def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: b
             break
         pushed = push(engine)
         summary.pushed += pushed.sent
+        summary.conflicts += pushed.conflicts
         summary.trouble = pushed.trouble
         if not pushed.unclear or (pushed.trouble and not pushed.sent):
             break

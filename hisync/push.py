@@ -29,6 +29,7 @@ from hisync.errors import (
 from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import changes
+from hisync.overwritten import record_overwritten, was_jumped
 from hisync.plan.order import Step
 from hisync.refusal import refuse_claim
 from hisync.sending import send_claim
@@ -53,6 +54,7 @@ class Pushed:
         unclear: whether an outcome must be looked up before going on.
         trouble: what ended the batch early, None if nothing did.
         failures: failures in a row.
+        conflicts: conflicts recorded with someone who wrote at the same time.
     """
 
     sent: int = 0
@@ -60,6 +62,7 @@ class Pushed:
     unclear: bool = False
     trouble: ServiceError | None = None
     failures: int = 0
+    conflicts: int = 0
 
 
 def push(engine: Engine) -> Pushed:
@@ -139,6 +142,8 @@ def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -
             leaver = load_leavers(connection, [claimed.base])[0]
             leave_by_own_write(engine, connection, leaver, intent)
     pushed.sent += 1
+    if item is not None and was_jumped(claimed, item):
+        pushed.conflicts += record_overwritten(engine, claimed, item)
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:

@@ -34,6 +34,10 @@ def as_before() -> Iterator[None]:
     """Take what `configure_logging` set up down again."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    for name in ("httpx", "httpcore", "httpcore.connection"):
+        # A test that made an API client has shut them for good, whatever the logs are set to.
+        logging.getLogger(name).filters.clear()
+        logging.getLogger(name).setLevel(logging.NOTSET)
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

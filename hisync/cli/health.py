@@ -75,7 +75,9 @@ class Status:
         found = []
         if self.last_cycle is None:
             found.append("nothing was mirrored yet: run `hisync sync`")
-        elif self.pid and self.age is not None and self.age > 3 * self.poll_interval + 60:
+        elif (
+            self.pid is not None and self.age is not None and self.age > 3 * self.poll_interval + 60
+        ):
             found.append("the daemon has finished no cycle for a while: look at its log")
         if self.held:
             total = sum(self.held.values())

@@ -98,7 +98,8 @@ def _print_status(found: Status) -> None:
     typer.echo(f"{'all is well' if found.well else 'needs attention'}: {found.database}")
     for advice in found.advice:
         typer.echo(f"  ! {advice}")
-    typer.echo(f"daemon        {f'running, process {found.pid}' if found.pid else 'not running'}")
+    running = "not running" if found.pid is None else f"running, process {found.pid or 'unknown'}"
+    typer.echo(f"daemon        {running}")
     typer.echo(f"last cycle    {found.last_cycle_text}")
     typer.echo(f"cursor        {found.cursor or 'none yet'} (delta: {found.delta})")
     rows = ", ".join(f"{n} {table}" for table, n in found.rows.items() if n)

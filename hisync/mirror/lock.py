@@ -13,8 +13,9 @@ from hisync.errors import LockedError, MirrorError
 class FileLock:
     """An advisory lock on a file of its own, which names the holder's process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
         self.path = path
+        self._mode = mode
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -24,15 +25,14 @@ class FileLock:
             LockedError: if another process has it.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
         except OSError as error:
             raise MirrorError(f"the lock {self.path} can't be made: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            text = os.read(descriptor, 20).strip()
+            pid = _read_pid(descriptor)
             os.close(descriptor)
-            pid = int(text) if text.isdigit() else None
             raise LockedError(
                 f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
             ) from None
@@ -46,9 +46,42 @@ class FileLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def holder(self) -> int | None:
+        """The process that has the lock, None if none has; 0 if it can't be told which."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        pid = None
+        try:
+            pid = _read_pid(descriptor)
+            if pid is not None and not _lives(pid):
+                return None  # without a try at the lock, which a starting daemon could meet
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return pid or 0
+        finally:
+            os.close(descriptor)
+        return None
+
     def __enter__(self) -> Self:
         self.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _read_pid(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 20, 0).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -23,7 +23,6 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from hisync.errors import (
     BusyError,
     ConfigurationError,
-    LockedError,
     MirrorError,
     StaleWriterError,
 )
@@ -85,7 +84,7 @@ class Mirror:
         Raises:
             LockedError: if another process holds the mirror; it names that process.
         """
-        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        lock = self._file_lock()
         lock.acquire()
         self._lock = lock
 
@@ -115,12 +114,12 @@ class Mirror:
             migrate.ensure_current(self.engine, upgrade=False)
 
     def holder(self) -> int | None:
-        """The process that holds the mirror, None when nobody does."""
-        try:
-            with FileLock(self.path.with_name(self.path.name + ".lock")):
-                return None
-        except LockedError as error:
-            return error.pid or -1
+        """The process that holds the mirror, None when nobody does; 0 if it can't be told which."""
+        return self._file_lock().holder()
+
+    def _file_lock(self) -> FileLock:
+        mode = self.path.stat().st_mode & 0o777
+        return FileLock(self.path.with_name(self.path.name + ".lock"), mode)
 
     def close(self) -> None:
         """Give the lock back and close every connection."""

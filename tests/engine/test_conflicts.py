@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hisync.plan.actions import Policy
+from hisync.sandbox import traits_from
 from tests.world import World
 
 GUID = "00000000-0000-4000-8000-00000000000a"
@@ -78,6 +79,51 @@ def test_one_field_with_two_values_is_decided_by_policy_and_recorded(
         "policy": policy.of("title"),
     }
     assert world.sync().conflicts == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "ours", "theirs", "kept"),
+    [
+        ("title", "ours", "theirs", "theirs"),
+        ("tags", '["ours"]', ["theirs", "b"], '["theirs","b"]'),
+        ("priority", 10, 30000, "30000"),
+        ("due_date", "2026-05-01", "2026-06-01T10:00:00.000+00:00", "2026-06-01 10:00:00.000000"),
+    ],
+)
+@pytest.mark.parametrize("traits", [[], ["history_wrapped=true"]], ids=str)
+def test_what_our_write_went_over_unseen_is_recorded(
+    world: World, shared: int, column: str, ours: Any, theirs: Any, kept: str, traits: list[str]
+) -> None:
+    """A colleague writes the same field after the delta and before our request."""
+    world.service.traits = traits_from(traits)
+    here(world, **{column: ours})
+    send = world.engine.api.send_update
+
+    def colleague_first(*args: Any, **options: Any) -> object:
+        there(world, shared, **{column: theirs})
+        return send(*args, **options)
+
+    world.engine.api.send_update = colleague_first  # type: ignore[method-assign,assignment]
+    assert world.sync().conflicts == 1
+    conflict = world.one("SELECT field, remote_value, resolution FROM conflicts")
+    assert conflict == {"field": column, "remote_value": kept, "resolution": "local"}
+    assert world.sync().requests == 1
+
+
+def test_a_faster_write_to_another_field_is_merged_without_a_conflict(
+    world: World, shared: int
+) -> None:
+    here(world, title="ours")
+    send = world.engine.api.send_update
+
+    def colleague_first(*args: Any, **options: Any) -> object:
+        there(world, shared, color=5)
+        return send(*args, **options)
+
+    world.engine.api.send_update = colleague_first  # type: ignore[method-assign,assignment]
+    assert world.sync().conflicts == 0
+    row = world.one("SELECT title, color FROM tasks WHERE guid = ?", GUID)
+    assert row == {"title": "ours", "color": 5}
 
 
 def test_the_same_edit_on_both_sides_is_no_conflict_and_no_request(

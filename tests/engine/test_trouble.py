@@ -336,6 +336,22 @@ def test_a_cell_that_cant_be_sent_is_rejected_by_name_and_put_back(
     assert reason in change["error"]
 
 
+def test_a_cell_that_cant_be_read_is_rejected_even_if_hitask_changed_it_meanwhile(
+    world: World,
+) -> None:
+    insert(world)
+    world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", GUID)["id"]
+    user = world.service.model.users[0]
+    world.service.model.update(number, user=user, due_date="2026-07-01T10:00:00.000+00:00")
+    world.sql("UPDATE tasks SET due_date = 'tomorrow' WHERE guid = ?", GUID)
+    assert world.sync().rejected == 1
+    change = world.one("SELECT error FROM change_log WHERE state = 'rejected'")
+    assert "due_date = 'tomorrow'" in change["error"]
+    after = world.one("SELECT due_date FROM tasks WHERE guid = ?", GUID)
+    assert after == {"due_date": "2026-07-01 10:00:00.000000"}
+
+
 def test_a_newer_edit_of_a_refused_cell_stands(world: World) -> None:
     insert(world)
     world.sync()

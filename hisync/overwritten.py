@@ -1,0 +1,119 @@
+"""What someone else wrote between our read and our write, and our write went over.
+
+hiTask takes a write without asking what it was based on. A jump in the version of its answer
+shows that somebody was faster; the item's history then tells which of the values we sent replaced
+one that we had never seen, and that one is recorded as a conflict. Public: `was_jumped`,
+`record_overwritten`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hisync.claim import Claim
+from hisync.engine import Engine
+from hisync.errors import ServiceError
+from hisync.items import Field, FieldType, Item, Value, fields_of, same_value
+from hisync.mirror import records
+from hisync.mirror.cells import UnreadableCellError, decode_cell
+from hisync.mirror.records import ConflictRecord
+
+# Properties that the history calls otherwise than the item does.
+_HISTORY_NAMES: Final[Mapping[str, str]] = {
+    "tags": "tag",
+    "start_date": "start",
+    "end_date": "end",
+    "due_date": "due",
+}
+
+
+def was_jumped(claimed: Claim, item: Item) -> bool:
+    """Whether the answer's version shows that ours was not the only write since we read."""
+    before = claimed.base.version if claimed.base else None
+    after = item.values.get("version")
+    return before is not None and after is not None and after > before + 1
+
+
+def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
+    """Ask the history what was overwritten, and record it.
+
+    Returns:
+        How many conflicts were recorded. A history that can't be read is logged and costs nothing
+        more: the write itself is done.
+    """
+    try:
+        history = engine.api.fetch_history(item.id)
+    except ServiceError as error:
+        engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
+        return 0
+    found = find_overwritten(engine, claimed, history)
+    with engine.mirror.writing() as connection:
+        records.record_conflicts(connection, found, engine.clock.now())
+    for conflict in found:
+        engine.log.info(
+            "conflict_recorded",
+            table=conflict.table,
+            guid=conflict.guid,
+            field=conflict.field,
+            resolution=conflict.resolution,
+            policy=conflict.policy,
+        )
+    return len(found)
+
+
+def find_overwritten(
+    engine: Engine, claimed: Claim, history: Sequence[Mapping[str, Any]]
+) -> list[ConflictRecord]:
+    """The values that were written after we had read the item and before our own arrived."""
+    table = claimed.intent.table
+    found = []
+    for column, sent in claimed.intent.sent.items():
+        field = fields_of(table)[column]
+        before = claimed.before.get(column, field.empty)
+        seen = [
+            value
+            for value in _values_since(field, history, claimed.before.get("time_last_update"))
+            if not same_value(field, value, sent) and not same_value(field, value, before)
+        ]
+        if seen:
+            policy = engine.rules.policy.of(column)
+            found.append(
+                ConflictRecord(
+                    table, claimed.intent.guid, column, before, sent, seen[-1], "local", policy
+                )
+            )
+    return found
+
+
+def _values_since(
+    field: Field, history: Sequence[Mapping[str, Any]], moment: datetime | None
+) -> list[Value]:
+    """What the history says was written to a field since then, oldest first."""
+    names = {field.column, field.wire, _HISTORY_NAMES.get(field.column)}
+    units = []
+    for unit in history:
+        at = _moment(unit.get("time"))
+        # The history's times are cut to minutes.
+        since = moment is None or at is None or at >= moment.replace(second=0, microsecond=0)
+        if unit.get("property_name") in names and since:
+            units.append((at or datetime.min, _value(field, unit.get("value"))))  # noqa: DTZ901
+    return [value for _, value in sorted(units, key=lambda unit: unit[0])]
+
+
+def _value(field: Field, text: Any) -> Value:
+    """A value of the history as the mirror would hold it, or as it stands where it can't."""
+    if field.type is FieldType.SET and isinstance(text, str) and not text.startswith("["):
+        text = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return decode_cell(field, text)
+    except UnreadableCellError:
+        return text
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,66 @@
+"""A schema that is not as it must be is an error with a way out, found before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hisync.errors import SchemaError
+from hisync.mirror import migrate
+from hisync.mirror.store import open_mirror
+from tests.mirror.people import Person
+
+STOPS = [
+    ("DROP TABLE tasks", r"lacks the table tasks: restore a backup"),
+    ("DROP TABLE change_log", r"lacks the table change_log"),
+    ("DROP TABLE sync_base", r"lacks the table sync_base.*nothing was deleted on hiTask"),
+    (
+        "DROP TRIGGER sync_capture_tasks_after_delete",
+        r"lacks the trigger sync_capture_tasks_after_delete, so .*run `hisync db upgrade`",
+    ),
+    ("INSERT INTO sync_mark VALUES (1, 0)", r"run `DELETE FROM sync_mark`, then `hisync sync --f"),
+    (
+        "UPDATE sync_schema_version SET version_num = '9999'",
+        r"schema \(9999\) is newer than this hisync \(\d+\): install a newer hisync",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "reason"), STOPS)
+@pytest.mark.parametrize("upgrade", [True, False])
+def test_a_schema_that_does_not_fit(
+    database: Path, person: Person, statement: str, reason: str, upgrade: bool
+) -> None:
+    person.run(statement)
+    with open_mirror(f"sqlite:///{database}") as mirror:
+        with pytest.raises(SchemaError, match=reason):
+            mirror.acquire(upgrade=upgrade)
+        with pytest.raises(SchemaError, match=reason):
+            mirror.check()
+
+
+def test_an_altered_trigger_is_a_missing_one(database: Path, person: Person) -> None:
+    person.run("DROP TRIGGER sync_capture_tasks_after_insert")
+    person.run("DROP TRIGGER sync_capture_notes_after_insert")
+    person.run(
+        "CREATE TRIGGER sync_capture_tasks_after_insert AFTER INSERT ON tasks BEGIN SELECT 1; END"
+    )
+    with (
+        open_mirror(f"sqlite:///{database}") as mirror,
+        pytest.raises(SchemaError, match="sync_capture_notes_after_insert and 1 more"),
+    ):
+        mirror.check()
+
+
+def test_an_empty_database_is_filled_only_when_that_is_allowed(tmp_path: Path) -> None:
+    with open_mirror(f"sqlite:///{tmp_path}/mirror.db") as mirror:
+        with pytest.raises(SchemaError, match=r"at nothing, this hisync needs \d+: run `hisync db"):
+            mirror.acquire(upgrade=False)
+        assert migrate.current(mirror.engine) is None
+        mirror.close()
+        with pytest.raises(SchemaError, match="at nothing"):
+            mirror.check()
+        mirror.acquire()
+        assert migrate.current(mirror.engine) == migrate.head()
+        mirror.check()
