@@ -118,7 +118,10 @@ class Mirror:
         return self._file_lock().holder()
 
     def _file_lock(self) -> FileLock:
-        mode = self.path.stat().st_mode & 0o777
+        try:
+            mode = self.path.stat().st_mode & 0o777
+        except OSError as error:
+            raise MirrorError(f"database {self.path}: {error.strerror}") from error
         return FileLock(self.path.with_name(self.path.name + ".lock"), mode)
 
     def close(self) -> None:

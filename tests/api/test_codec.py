@@ -240,7 +240,7 @@ def test_time_is_kept_in_minutes(unit: TimeUnit, raw: object, minutes: int, doub
         ("location", None, {"location": "null"}),
         ("location", {"address": "x"}, {"location": '{"address":"x"}'}),
         ("message", None, {"message": "null"}),
-        ("color", None, {"color": "null"}),
+        ("color", None, {"color": "0"}),
         ("recurring", None, {"recurring": "0"}),
         ("due_date", None, {"due_date": ""}),
         (

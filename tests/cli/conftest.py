@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
 import sqlite3
@@ -9,16 +11,41 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from typer.testing import CliRunner
 
+from hisync.cli import app
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Model, Running, running
 
 PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@contextmanager
+def _logs_kept() -> Iterator[None]:
+    """Take down again what a command sets up for its logs."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
 
 
 @dataclass
@@ -68,8 +95,20 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "hisync", *arguments]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end in this process, which is a tenth of a new one's time."""
+        kept = {name: None for name in os.environ if "HISYNC" in name}
+        with contextlib.chdir(self.folder), _logs_kept():
+            result = CliRunner().invoke(
+                app, arguments, env={**kept, "HOME": str(self.folder), "COLUMNS": "200"}
+            )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    def run_process(self, *arguments: str) -> Done:
+        """Run a command to its end in a process of its own."""
+        done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
@@ -78,6 +117,7 @@ class Site:
             timeout=60,
             check=False,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         with (self.folder / "daemon.log").open("a") as log:

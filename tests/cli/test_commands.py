@@ -12,7 +12,7 @@ from tests.cli.conftest import Site
 
 
 def test_sync_mirrors_and_says_what_it_did(site: Site) -> None:
-    done = site.run("sync")
+    done = site.run_process("sync")
     assert done.returncode == 0, done.stderr
     assert "pulled 30 rows, pushed 0 changes" in done.stdout
     assert sum(site.sql(f"SELECT count(*) FROM {t}")[0][0] for t in ("tasks", "projects")) > 10
@@ -169,7 +169,7 @@ def test_held_removals_end_with_4_and_the_way_out(new_site: Callable[..., Site])
 
 
 def test_the_demo_shows_an_edit_each_way(site: Site) -> None:
-    done = site.run("demo", "--keep", "kept", "--items", "60")
+    done = site.run_process("demo", "--keep", "kept", "--items", "60")
     assert done.returncode == 0, done.stderr
     assert "a quiet cycle cost 1 request and changed nothing" in done.stdout
     assert (site.folder / "kept" / "hisync.db").exists()

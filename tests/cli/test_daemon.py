@@ -62,7 +62,7 @@ def test_sigterm_ends_it_cleanly_and_the_lock_is_free(site: Site) -> None:
 
 def test_a_second_daemon_and_a_sync_beside_it_name_the_first(site: Site) -> None:
     daemon = running_daemon(site)
-    second, beside = site.run("run"), site.run("sync")
+    second, beside = site.run_process("run"), site.run("sync")
     assert (second.returncode, beside.returncode) == (1, 75)
     assert str(daemon.pid) in second.stderr
     assert str(daemon.pid) in beside.stderr
@@ -80,7 +80,13 @@ def test_trouble_is_said_once_when_it_starts_and_once_when_it_ends(site: Site) -
     assert site.log().count("trouble_ended") == 1
 
 
-@pytest.mark.parametrize("trait", ["repeated_guid=returns_existing", "repeated_guid=duplicates"])
+@pytest.mark.parametrize(
+    "trait",
+    [
+        pytest.param("repeated_guid=returns_existing", marks=pytest.mark.slow),
+        "repeated_guid=duplicates",
+    ],
+)
 def test_killed_six_times_in_the_middle_of_forty_creates(
     new_site: Callable[..., Site], trait: str
 ) -> None:

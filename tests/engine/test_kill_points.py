@@ -97,7 +97,16 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize("traits", [[], ["repeated_guid=duplicates"], ["stubs=false"]], ids=str)
+@pytest.mark.parametrize(
+    "traits",
+    [
+        ["repeated_guid=duplicates"],
+        pytest.param(["repeated_guid=returns_existing"], marks=pytest.mark.slow),
+        pytest.param(["stubs=false"], marks=pytest.mark.slow),
+        pytest.param(["delta=false"], marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("story", STORIES)
 def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     new_world: MakeWorld, story: str, traits: list[str]
