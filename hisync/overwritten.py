@@ -43,6 +43,12 @@ def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
         How many conflicts were recorded. A history that can't be read is logged and costs nothing
         more: the write itself is done.
     """
+    engine.log.warning(
+        "version_jumped",
+        guid=claimed.intent.guid,
+        before=claimed.base.version if claimed.base else None,
+        after=item.values.get("version"),
+    )
     try:
         history = engine.api.fetch_history(item.id)
     except ServiceError as error:

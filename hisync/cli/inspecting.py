@@ -119,9 +119,11 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    import orjson
+    import json
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_shown)
+    # A cell may hold what is no text at all; it is shown by its bytes rather than not.
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]], *, empty: str) -> None:

@@ -76,6 +76,15 @@ def test_changes_list_names_the_column_and_the_accepted_forms(site: Site) -> Non
     assert (row["op"], row["new_values"]) == ("update", {"due_date": "tomorrow"})
 
 
+def test_a_cell_that_is_no_text_is_listed_all_the_same(site: Site) -> None:
+    site.run("sync")
+    site.sql("INSERT INTO tasks (title) VALUES (CAST(x'c328' AS TEXT))")
+    assert site.run("sync").returncode == 4
+    (row,) = json.loads(site.run("changes", "list", "--json").stdout)
+    assert (row["state"], "give a text" in row["error"]) == ("rejected", True)
+    assert "give a text" in site.run("changes", "list").stdout
+
+
 def test_conflicts_list_shows_all_three_values(site: Site) -> None:
     site.run("sync")
     number, title = site.sql("SELECT id, title FROM tasks WHERE permission = 100 LIMIT 1")[0]
