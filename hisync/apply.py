@@ -32,7 +32,7 @@ from hisync.plan.proof import (
     last_edits,
     unsent_columns,
 )
-from hisync.writes import Writes
+from hisync.writes import Writes, report_conflicts
 
 Key: TypeAlias = tuple[str, str]
 """Table and guid of a row."""
@@ -137,15 +137,7 @@ def apply_items(
     for one in shown:
         _apply_one(engine, connection, one, view)
     view.writes.flush(connection, engine.clock.now())
-    for conflict in view.writes.conflicts:
-        engine.log.info(
-            "conflict_recorded",
-            table=conflict.table,
-            guid=conflict.guid,
-            field=conflict.field,
-            resolution=conflict.resolution,
-            policy=conflict.policy,
-        )
+    report_conflicts(engine.log, view.writes.conflicts)
     return Applied(view.writes.rows_touched, len(view.writes.conflicts))
 
 

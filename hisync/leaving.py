@@ -24,7 +24,7 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.proof import Ending, end_changes, last_edits
-from hisync.writes import Writes
+from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"
 _REASONS = {"delete": "deleted here", "archive": "archived here"}
@@ -116,6 +116,7 @@ def leave_by_absence(
         endings = [Ending(seq, state, note) for seq in seqs]
         end(engine, connection, leaver.base.guid, endings)
     writes.flush(connection, engine.clock.now())
+    report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
 
 

@@ -19,6 +19,7 @@ from hisync.items import Field, FieldType, Item, Value, fields_of, same_value
 from hisync.mirror import records
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.records import ConflictRecord
+from hisync.writes import report_conflicts
 
 # Properties that the history calls otherwise than the item does.
 _HISTORY_NAMES: Final[Mapping[str, str]] = {
@@ -57,15 +58,7 @@ def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
     found = find_overwritten(engine, claimed, history)
     with engine.mirror.writing() as connection:
         records.record_conflicts(connection, found, engine.clock.now())
-    for conflict in found:
-        engine.log.info(
-            "conflict_recorded",
-            table=conflict.table,
-            guid=conflict.guid,
-            field=conflict.field,
-            resolution=conflict.resolution,
-            policy=conflict.policy,
-        )
+    report_conflicts(engine.log, found)
     return len(found)
 
 

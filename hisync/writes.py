@@ -1,12 +1,14 @@
 """What a transaction is going to write to the mirror, gathered so that it is written in sets.
 
-Public: `Writes`.
+Public: `Writes`, `report_conflicts`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -86,3 +88,16 @@ class Writes:
         bases.save_bases(connection, self.bases)
         records.record_conflicts(connection, self.conflicts, now)
         records.record_removed(connection, self.removed, now)
+
+
+def report_conflicts(log: Any, conflicts: Iterable[ConflictRecord]) -> None:
+    """Say in the log what was decided, without the values, which are the people's own."""
+    for conflict in conflicts:
+        log.info(
+            "conflict_recorded",
+            table=conflict.table,
+            guid=conflict.guid,
+            field=conflict.field,
+            resolution=conflict.resolution,
+            policy=conflict.policy,
+        )
