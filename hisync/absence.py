@@ -46,11 +46,13 @@ def note_absence(engine: Engine, connection: Connection, live: Collection[int]) 
     if not absent:
         return Absence()
     leavers = load_leavers(connection, bases.load_bases_by_id(connection, absent).values())
-    fresh = [m for m in leavers if not m.by_own_write and m.base.missed + 1 < CONFIRMED]
-    sure = [m for m in leavers if m.by_own_write or m.base.missed + 1 >= CONFIRMED]
+    fresh = [m for m in leavers if m.base.missed + 1 < CONFIRMED]
+    sure = [m for m in leavers if m.base.missed + 1 >= CONFIRMED]
     _count_miss(connection, [*fresh, *sure])
     held = _hold(engine, connection, sure, nothing_left=not live)
     gone = [m for m in sure if not (m.counts and m.base.table in held)]
+    if held and not live:
+        gone = []  # an answer without any item proves nothing, our own deletions neither
     removed, conflicts = leave_by_absence(engine, connection, gone)
     return Absence(len(fresh), removed, conflicts, held)
 

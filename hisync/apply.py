@@ -23,6 +23,7 @@ from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base, base_values
 from hisync.mirror.cells import to_json
 from hisync.mirror.intents import Intent
+from hisync.mirror.records import ConflictRecord
 from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Action, InsertRow, RecordConflict, UpdateRow
 from hisync.plan.merge import Row, plan_row
@@ -205,7 +206,14 @@ def _apply_to_dirty(
     if intent is not None:
         since = columns_edited_after(table, log, intent.last_seq)
         proven = base_after_write(
-            table, before, intent.sent, shown.values, ours, since, direct=view.direct
+            table,
+            before,
+            intent.sent,
+            shown.values,
+            ours,
+            since,
+            direct=view.direct,
+            maybe_older=shown.base is None and _maybe_older(intent, shown.values),
         )
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
@@ -219,6 +227,25 @@ def _apply_to_dirty(
         finish_write(
             engine, connection, Arrival(intent, before, shown.values, log, unsent, view.direct)
         )
+
+
+def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
+    """Unsent edits of columns that the item's new kind does not have: kept, since they can't go."""
+    dirty = (shown.base.dirty if shown.base else None) or {}
+    homeless = dirty.keys() & fields_of(local.table).keys() - fields_of(shown.item.table).keys()
+    return [
+        ConflictRecord(
+            *(local.table, shown.guid, column, dirty[column], local.values[column], None),
+            resolution="remote",
+            policy="remote",
+        )
+        for column in sorted(homeless)
+    ]
+
+
+def _maybe_older(intent: Intent, answered: Values) -> bool:
+    """Whether a create may have been answered with an item that was there already."""
+    return intent.attempt > 1 or (answered.get("version") or 1) > 1
 
 
 def _write_plan(
@@ -248,6 +275,7 @@ def _write_plan(
         writes.set(table, guid, {"id": shown.item.id})
     if local is not None and local.table != table:
         changes.move(connection, guid, local.table, to=table)
+        writes.conflicts += _lost_columns(shown, local)
         ours = {c: local.values[c] for c in kept if c in local.values and c in fields_of(table)}
         writes.take_out(local.table, guid)
         writes.put(table, {**shown.row, **ours})

@@ -72,6 +72,8 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     candidate = next((c for c in scene.candidates if c.table == step.table), None)
     if candidate is None:
         return None
+    if candidate.local is None and bases.has_unsettled_children(connection, step.guid):
+        return None  # they were to go, or to move away, first
     fresh = _plan(engine, connection, candidate, scene)
     if fresh is None or (fresh.deletion and not step.deletion):
         return None  # a deletion that the guard has not seen waits for the next round

@@ -48,7 +48,7 @@ class Leaver:
 
     @property
     def by_own_write(self) -> bool:
-        """Whether a deletion or archiving of ours was under way, which its absence proves."""
+        """Whether a deletion or archiving of ours was under way, which explains its absence."""
         return self.intent is not None and self.intent.op in _REASONS
 
     @property

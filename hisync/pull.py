@@ -115,14 +115,14 @@ def apply_reading(engine: Engine, connection: Connection, reading: Reading, pull
 def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> None:
     """A write with an unknown outcome that a later answer does not show did not happen.
 
-    One exception: only a complete answer shows that an item is gone.
+    One exception: what was to be gone and is missing may well be; absence has to prove it.
     """
     pending = intents.load_intents(connection)
     known = bases.load_bases(connection, pending)
     for intent in pending.values():
         base = known.get(intent.guid)
         named = base is not None and base.id in reading.answer.ids
-        if named or reading.complete or intent.op in {"create", "update"}:
+        if named or base is None or intent.op in {"create", "update"}:
             requeue(engine, connection, intent, error="the answer was lost; it had not arrived")
 
 

@@ -74,10 +74,14 @@ def push(engine: Engine) -> Pushed:
     pushed = Pushed()
     for _ in range(ROUNDS):
         steps = _steps(engine)
-        before = pushed.sent
+        before = pushed.sent + pushed.refused
         _send_batch(engine, steps, pushed)
         # What was sent may let more go: an archiving after its update, edits made meanwhile.
-        if pushed.sent == before or pushed.trouble is not None or engine.stopping():
+        if (
+            pushed.sent + pushed.refused == before
+            or pushed.trouble is not None
+            or engine.stopping()
+        ):
             break
     return pushed
 

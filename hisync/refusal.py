@@ -70,4 +70,5 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
         base, before = candidate.base, candidate.before
         if base is not None and before is not None:
             newer = columns_edited_after(candidate.table, candidate.log, intent.last_seq)
-            put_back(connection, candidate, base, before, intent.sent.keys() - newer, newer)
+            refused = intent.sent.keys() | (base.dirty or {}).keys()
+            put_back(connection, candidate, base, before, refused - newer, newer)

@@ -115,6 +115,16 @@ def dirty_guids(connection: Connection) -> list[str]:
     )
 
 
+def has_unsettled_children(connection: Connection, guid: str) -> bool:
+    """Whether a row that was this one's child still has to be deleted there, or moved away."""
+    unsettled = select(sync_base.c.dirty).where(
+        sync_base.c.dirty.is_not(None), sync_base.c.guid != guid
+    )
+    return any(
+        dirty.get("parent_guid") == guid for dirty in connection.execute(unsettled).scalars()
+    )
+
+
 def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
     """Write these bases, new or known."""
     if not bases:

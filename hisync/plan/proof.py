@@ -24,6 +24,7 @@ def base_after_write(
     edited_since: Collection[str],
     *,
     direct: bool,
+    maybe_older: bool = False,
 ) -> dict[str, Value]:
     """The base to merge with, once `remote` shows what became of a write of ours.
 
@@ -39,6 +40,8 @@ def base_after_write(
         edited_since: the columns that people wrote after the write was planned.
         direct: whether `remote` is the answer to the write itself, so that a value that differs
             from the sent one is what hiTask made of it, not someone else's edit.
+        maybe_older: whether a direct answer may show an item that an earlier attempt made, so
+            that a value that differs is not known to be what hiTask made of this one.
     """
     after: dict[str, Value] = {}
     for column, field in fields_of(table).items():
@@ -47,7 +50,7 @@ def base_after_write(
         ours = theirs if local is None else local.get(column, field.empty)
         if column in sent:
             arrived = same_value(field, sent[column], theirs)
-            if arrived or (direct and column in edited_since):
+            if arrived or (direct and (maybe_older or column in edited_since)):
                 after[column] = theirs
             elif direct:
                 after[column] = ours  # so that theirs is taken
@@ -55,7 +58,9 @@ def base_after_write(
                 # A create that shows must have arrived whole; an update may not have.
                 after[column] = sent[column] if base is None else before
         elif base is None:  # what the service filled in by itself is nobody's edit
-            after[column] = theirs if column in edited_since else ours
+            filled_in = direct or field.never_empty or not field.writable
+            ours_since = theirs if filled_in else field.empty
+            after[column] = ours_since if column in edited_since else ours
         else:
             after[column] = before
     return after

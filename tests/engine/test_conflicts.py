@@ -223,3 +223,17 @@ def test_an_item_converted_to_another_kind_moves_with_its_unsent_edit(
     assert row == {"id": shared, "title": "now a note", "message": "unsent"}
     assert world.service.model.item(shared).get("message") == "unsent"
     assert world.sync().pulled == 0
+
+
+def test_an_edit_that_the_new_kind_has_no_column_for_is_kept(world: World) -> None:
+    world.sql("INSERT INTO projects (guid, title) VALUES (?, 'project')", GUID)
+    world.sync()
+    number = world.one("SELECT id FROM projects WHERE guid = ?", GUID)["id"]
+    world.sql("UPDATE projects SET short_name = 'ABC' WHERE guid = ?", GUID)
+    world.service.model.item(number).values["category"] = 1
+    there(world, number, title="a task now")
+    assert world.sync().conflicts == 1
+    conflict = world.one("SELECT field, local_value FROM conflicts")
+    assert conflict == {"field": "short_name", "local_value": "ABC"}
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "a task now"}
+    assert world.sync().pulled == 0

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from hisync.errors import RetryLaterError, ServiceError, SlowDownError, StopError
+from hisync.pull import pull
+from hisync.push import push
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
@@ -493,3 +495,84 @@ def test_a_row_moved_to_another_table_is_deleted_there_and_made_anew(world: Worl
         {"id": made.id},
     )
     assert {state for _, state in world.changes()} == {"done"}
+
+
+@pytest.mark.parametrize("put_in_again", [False, True])
+def test_one_gapped_answer_proves_no_deletion_of_ours_either(
+    world: World, put_in_again: bool
+) -> None:
+    insert(world)
+    world.sync()
+    world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+    world.service.faults.add("DELETE /item/*:drop_before:1")
+    push(world.engine)
+    if put_in_again:
+        insert(world, "again")
+    world.service.faults.add("GET /item*:empty_list:1")
+    world.sync()
+    world.sync()
+    left = {title: n for title, n in titles(world).items() if title in {"new", "again"}}
+    assert left == ({"again": 1} if put_in_again else {})
+    rows = world.sql("SELECT title FROM tasks WHERE guid = ?", GUID)
+    assert rows == ([{"title": "again"}] if put_in_again else [])
+
+
+def test_a_refused_archiving_is_not_tried_behind_its_back(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", GUID)
+    send = world.engine.api.send_archive
+
+    def edit_then_send(*args: object) -> None:
+        world.sql("UPDATE tasks SET color = 3 WHERE guid = ?", GUID)
+        send(*args)  # type: ignore[arg-type]
+
+    world.engine.api.send_archive = edit_then_send  # type: ignore[method-assign,assignment]
+    world.service.faults.add(Fault("status", "POST", "/item/archive", status=400, code=6))
+    world.sync()
+    row = world.one("SELECT archived, color FROM tasks WHERE guid = ?", GUID)
+    assert row == {"archived": 0, "color": 3}
+    assert (titles(world)["new"], world.changes()[-2:]) == (
+        1,
+        [("update", "rejected"), ("update", "done")],
+    )
+
+
+def test_a_colleagues_edit_of_a_lost_create_is_a_conflict_with_ours(world: World) -> None:
+    insert(world)
+    world.service.faults.add("POST /item:drop_after:1")
+    push(world.engine)
+    world.sql("UPDATE tasks SET color = 3 WHERE guid = ?", GUID)
+    made = next(item for item in world.service.model.items() if item.title == "new")
+    world.service.model.update(made.id, user=world.service.model.users[0], color=5)
+    assert world.sync().conflicts == 1
+    conflict = world.one("SELECT field, local_value, remote_value FROM conflicts")
+    assert conflict == {"field": "color", "local_value": "3", "remote_value": "5"}
+    assert world.one("SELECT color FROM tasks WHERE guid = ?", GUID) == {"color": 5}
+
+
+def test_an_edit_survives_a_create_that_arrives_late_and_answers_the_next(world: World) -> None:
+    insert(world, "A")
+    world.service.faults.add(Fault("apply_late", "POST", "/item", after=3))
+    push(world.engine)
+    pull(world.engine)
+    world.sql("UPDATE tasks SET title = 'B' WHERE guid = ?", GUID)
+    for _ in range(3):
+        world.sync()
+    assert (titles(world)["A"], titles(world)["B"]) == (0, 1)
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "B"}
+
+
+def test_a_parent_is_not_deleted_before_the_child_whose_deletion_got_lost(world: World) -> None:
+    child = "00000000-0000-4000-8000-00000000000b"
+    insert(world)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title, parent_guid) VALUES (?, 'child', ?)", child, GUID)
+    world.sync()
+    world.sync()
+    world.sql("DELETE FROM tasks WHERE guid IN (?, ?)", child, GUID)
+    world.service.faults.add("DELETE /item/*:drop_before:1")
+    world.sync()
+    world.sync()
+    assert (titles(world)["child"], titles(world)["new"]) == (0, 0)
+    assert world.sql("SELECT 1 FROM conflicts") == []
