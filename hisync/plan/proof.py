@@ -58,7 +58,7 @@ def base_after_write(
                 # A create that shows must have arrived whole; an update may not have.
                 after[column] = sent[column] if base is None else before
         elif base is None:  # what the service filled in by itself is nobody's edit
-            filled_in = direct or field.never_empty or not field.writable
+            filled_in = direct or local is None or field.never_empty or not field.writable
             ours_since = theirs if filled_in else field.empty
             after[column] = ours_since if column in edited_since else ours
         else:

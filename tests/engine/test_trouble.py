@@ -538,6 +538,19 @@ def test_a_refused_archiving_is_not_tried_behind_its_back(world: World) -> None:
     )
 
 
+def test_a_row_deleted_while_its_lost_create_is_looked_up_is_deleted_there(world: World) -> None:
+    world.sql("INSERT INTO tasks (guid, title, color) VALUES (?, 'short-lived', 2)", GUID)
+    world.service.faults.add("POST /item:drop_after:1")
+    push(world.engine)
+    made = next(item for item in world.service.model.items() if item.title == "short-lived")
+    made.values |= {"time_est": 60, "message": "filled in by the service"}
+    world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+    world.sync()
+    assert titles(world)["short-lived"] == 0
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID) == []
+    assert world.changes() == [("insert", "done"), ("delete", "done")]
+
+
 def test_a_colleagues_edit_of_a_lost_create_is_a_conflict_with_ours(world: World) -> None:
     insert(world)
     world.service.faults.add("POST /item:drop_after:1")
