@@ -159,7 +159,12 @@ def _refuse_stray(
         refuse_whole(engine, connection, candidate, reason)
         return
     why = f"its guid belongs to an item that is being deleted from {owner.table}"
-    fresh = [change.seq for change in candidate.log if change.state != "blocked"]
+    _block(engine, connection, candidate.log, why)
+
+
+def _block(engine: Engine, connection: Connection, log: Sequence[Change], why: str) -> None:
+    """Let changes wait for another row; written once, not in every cycle."""
+    fresh = [change.seq for change in log if change.state != "blocked"]
     changes.set_state(connection, fresh, "blocked", now=engine.clock.now(), error=why)
 
 
@@ -182,13 +187,11 @@ def _step(
 ) -> Step | None:
     if send is None:
         return None
-    now = engine.clock.now()
     if verdict.waits:
-        fresh = [change.seq for change in log if change.state != "blocked"]
-        changes.set_state(connection, fresh, "blocked", now=now, error=verdict.waits)
+        _block(engine, connection, log, verdict.waits)
         return None
     waited = [change.seq for change in log if change.state == "blocked"]
-    changes.set_state(connection, waited, "pending", now=now)
+    changes.set_state(connection, waited, "pending", now=engine.clock.now())
     values = candidate.local.values if candidate.local else candidate.before or {}
     return Step(
         table=candidate.table,

@@ -56,8 +56,8 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
 def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
     intents.forget_intents(connection, [intent.guid])
-    log = changes.unfinished(connection, [intent.guid])
-    scene = load_scene(connection, log)
+    # Even without changes: they may have ended already, for a cell that was refused here.
+    scene = load_scene(connection, changes.unfinished(connection, [intent.guid]), [intent.guid])
     for candidate in scene.candidates:
         if candidate.table != intent.table:
             continue

@@ -354,6 +354,23 @@ def test_a_cell_that_cant_be_read_is_rejected_even_if_hitask_changed_it_meanwhil
     assert after == {"due_date": "2026-07-01 10:00:00.000000"}
 
 
+def test_the_rest_of_a_partly_refused_statement_is_not_sent_for_ever(world: World) -> None:
+    """One cell can't be read, and hiTask refuses the other: nothing is left to send."""
+    insert(world)
+    world.sync()
+    world.service.reset_log()
+    world.sql("UPDATE tasks SET due_date = 'tomorrow', title = ? WHERE guid = ?", "x" * 300, GUID)
+    world.sync()
+    world.sync()
+    assert len(world.writes()) == 1
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "new"}
+    assert world.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
+    assert (
+        "x" * 300
+        in world.one("SELECT new_values FROM change_log WHERE op = 'update'")["new_values"]
+    )
+
+
 def test_a_newer_edit_of_a_refused_cell_stands(world: World) -> None:
     insert(world)
     world.sync()
