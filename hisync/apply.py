@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from hisync.adoption import adopt, learn_guid_habit
 from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
 from hisync.engine import Engine
@@ -121,9 +122,10 @@ def apply_items(
         live: the ids of all items of the account where they are known, None where not.
         answering: the write that `items` answer; None when they were read.
     """
-    found = identify(connection, items, live, answering)
-    _report_duplicates(engine, found)
     pending = intents.load_intents(connection)
+    adopted = {} if answering else adopt(connection, items, pending)
+    found = identify(connection, items, live, answering, adopted)
+    _report_duplicates(engine, found)
     shown = [
         Shown(
             item,
@@ -134,6 +136,8 @@ def apply_items(
         )
         for item in items
     ]
+    if answering is not None and answering.op == "create":
+        learn_guid_habit(connection, answering, items[0])
     view = _load_view(connection, shown, direct=answering is not None)
     for one in shown:
         _apply_one(engine, connection, one, view)

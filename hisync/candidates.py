@@ -5,7 +5,7 @@ Public: `Candidate`, `Scene`, `load_scene`, `neighbours`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,12 +50,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the transaction knows around the candidates."""
+    """What the transaction knows around the candidates.
+
+    Attributes:
+        candidates: the rows to plan.
+        parents: the parent of each row above them, by guid.
+        children: the rows below those that people deleted, by guid.
+        bases: the bases of the candidates and of their parents, by guid.
+        pending: rows with a write of ours whose outcome is not known.
+    """
 
     candidates: Sequence[Candidate]
     parents: Mapping[str, str | None]
     children: Mapping[str, list[str]]
     bases: Mapping[str, Base]
+    pending: Collection[str] = ()
 
     @cached_property
     def coming(self) -> frozenset[str]:
@@ -96,6 +105,7 @@ def load_scene(
         parents,
         rows.children_of(connection, deleted),
         {**bases.load_bases(connection, named), **known},
+        pending.keys(),
     )
 
 
@@ -115,4 +125,6 @@ def neighbours(candidate: Candidate, ours: Values | None, scene: Scene) -> Neigh
             standing = "coming"  # if not after all, the row is blocked when its turn comes
         else:
             standing = "waiting" if parent in scene.parents else "absent"
-    return Neighbours(standing, ancestors, len(scene.children.get(candidate.guid, ())))
+    unsettled = any(above in scene.pending for above in ancestors)
+    children = len(scene.children.get(candidate.guid, ()))
+    return Neighbours(standing, ancestors, children, unsettled)

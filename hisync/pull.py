@@ -133,6 +133,7 @@ def _advance(engine: Engine, connection: Connection, reading: Reading) -> None:
         "cursor": reading.answer.cursor,
         "delta": reading.mode,
         "delta_failed_at": reading.delta_failed_at,
+        "delta_errors": reading.delta_errors,
         "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
         "account_id": before.account_id or engine.api.account_id,
     }

@@ -33,6 +33,8 @@ class EngineState:
         cursor: the opaque cursor of the last answer that was applied.
         delta: what the server's delta is good for.
         delta_failed_at: when it was last seen to be missing, in seconds since the epoch.
+        delta_errors: how often in a row it has failed where a full read worked.
+        keeps_guid: whether the service keeps the guid of a create, None while not known.
         folded_seq: the newest `change_log` row that was folded into the base.
         fence: the number of the process that may write, counted up by each new one.
         last_full_at: when a full read was last applied, in seconds since the epoch.
@@ -46,6 +48,8 @@ class EngineState:
     cursor: str | None = None
     delta: str = DeltaMode.UNKNOWN
     delta_failed_at: float | None = None
+    delta_errors: int = 0
+    keeps_guid: bool | None = None
     folded_seq: int = 0
     fence: int = 0
     last_full_at: float | None = None
