@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -19,8 +19,8 @@ from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
-from hisync.items import Item, Values, fields_of, same_value
-from hisync.mirror import changes, intents, rows
+from hisync.items import DATE_TYPES, Item, Level, Values, fields_of, same_value
+from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.base import Base, base_values
 from hisync.mirror.cells import to_json
 from hisync.mirror.intents import Intent
@@ -35,6 +35,8 @@ from hisync.plan.proof import (
     unsent_columns,
 )
 from hisync.writes import Writes, report_conflicts
+
+_DATES: Final = {column for column, f in fields_of("tasks").items() if f.type in DATE_TYPES}
 
 Key: TypeAlias = tuple[str, str]
 """Table and guid of a row."""
@@ -102,6 +104,7 @@ class _View:
     rows: Mapping[Key, LocalRow]
     changes: Mapping[Key, Sequence[Change]]
     direct: bool
+    had_holes: bool
     writes: Writes = field(default_factory=Writes)
 
 
@@ -159,6 +162,7 @@ def _load_view(connection: Connection, shown: Sequence[Shown], *, direct: bool) 
         rows=rows.load_every(connection, keys),
         changes=changes.unfinished(connection, busy) if busy else {},
         direct=direct,
+        had_holes=state.load(connection).had_holes,
     )
 
 
@@ -171,10 +175,10 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View
         # New here; or it left the table behind the triggers' back, which deletes nothing there.
         _put_whole(shown, view.writes)
     else:
-        _apply_to_clean(shown, local, view.writes)
+        _apply_to_clean(shown, local, view.writes, had_holes=view.had_holes)
 
 
-def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes) -> None:
+def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes, *, had_holes: bool) -> None:
     """Nobody changed the row here: it becomes what hiTask says, if it isn't already."""
     moved = local.table != shown.item.table
     differs = local.id != shown.item.id or any(
@@ -183,10 +187,35 @@ def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes) -> None:
     )
     if moved:
         writes.take_out(local.table, local.guid)
+    if had_holes:
+        writes.conflicts += _unseen_edits(shown, local)
     if moved or differs or local.unreadable:
         _put_whole(shown, writes)
     elif shown.base is not None and shown.base.missed:
         writes.bases.append(shown.base_after({}))
+
+
+def _unseen_edits(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
+    """What differs although hiTask has not changed: written while a trigger was missing."""
+    base, columns = shown.base, ("version", "time_last_update")
+    if base is None or base.version is None or local.table != shown.item.table:
+        return []
+    seen = (base.version, local.values["time_last_update"])
+    if seen != tuple(shown.values.get(column) for column in columns):
+        return []
+    return [
+        ConflictRecord(
+            *(local.table, shown.guid, column, theirs, local.values[column], theirs),
+            resolution="remote",
+            policy="remote",
+        )
+        for column, f in fields_of(local.table).items()
+        # A star is each user's own, and hiTask may not count it as a change.
+        if f.writable
+        and f.level is not Level.VIEW
+        and column not in {*local.unreadable, "archived"}
+        if not same_value(f, local.values[column], theirs := shown.values.get(column, f.empty))
+    ]
 
 
 def _put_whole(shown: Shown, writes: Writes) -> None:
@@ -223,6 +252,13 @@ def _apply_to_dirty(
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
     _write_plan(connection, shown, local, actions, unsent, view.writes)
+    if intent is None and local is not None and local.table == table:
+        # What people wrote in other words than hiTask has it in is written its way, and a day
+        # that they made of an instant as a day.
+        said = set(shown.base.dirty or {}) if shown.base else set()
+        said |= _DATES if "is_all_day" in said else set()
+        same = (said & shown.values.keys()) - unsent - local.unreadable.keys()
+        view.writes.set(table, shown.guid, {c: shown.values[c] for c in same})
     if intent is not None and local is not None and local.table == table:
         # The row is written as hiTask has it, in whatever other words people had put the same.
         arrived = shown.values.keys() - unsent - since - local.unreadable.keys()

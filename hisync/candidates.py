@@ -6,7 +6,7 @@ Public: `Candidate`, `Scene`, `load_scene`, `neighbours`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sqlalchemy import Connection
@@ -58,6 +58,7 @@ class Scene:
         children: the rows below those that people deleted, by guid.
         bases: the bases of the candidates and of their parents, by guid.
         pending: rows with a write of ours whose outcome is not known.
+        levels: the permission that this account has on each parent, by guid.
     """
 
     candidates: Sequence[Candidate]
@@ -65,6 +66,7 @@ class Scene:
     children: Mapping[str, list[str]]
     bases: Mapping[str, Base]
     pending: Collection[str] = ()
+    levels: Mapping[str, int | None] = field(default_factory=dict)
 
     @cached_property
     def coming(self) -> frozenset[str]:
@@ -106,6 +108,7 @@ def load_scene(
         rows.children_of(connection, deleted),
         {**bases.load_bases(connection, named), **known},
         pending.keys(),
+        rows.permissions_of(connection, named),
     )
 
 
@@ -127,4 +130,5 @@ def neighbours(candidate: Candidate, ours: Values | None, scene: Scene) -> Neigh
             standing = "waiting" if parent in scene.parents else "absent"
     unsettled = any(above in scene.pending for above in ancestors)
     children = len(scene.children.get(candidate.guid, ()))
-    return Neighbours(standing, ancestors, children, unsettled)
+    level = scene.levels.get(parent or "")
+    return Neighbours(standing, ancestors, children, unsettled, level)

@@ -154,6 +154,9 @@ def _refuse_stray(
     engine: Engine, connection: Connection, candidate: Candidate, owner: Base
 ) -> None:
     """The guid belongs to an item of another table: refused, unless that one is on its way out."""
+    if candidate.local is None:  # it came and went: nothing is left of it to refuse
+        end(engine, connection, candidate.guid, end_changes(candidate.log))
+        return
     if rows.load_rows(connection, owner.table, [owner.guid]):
         reason = f"this guid belongs to a row of {owner.table}: leave it out to get one of its own"
         refuse_whole(engine, connection, candidate, reason)
@@ -227,20 +230,26 @@ def _end_without_request(
 
 
 def _hold_deletes(engine: Engine, connection: Connection, steps: Iterable[Step]) -> list[Step]:
-    """Hold deletions beyond the limit, the last ones first; free those that fit again."""
+    """Hold deletions beyond the limit until someone approves them: no later hour lets them go."""
     steps = list(steps)
     deletions = [step for step in steps if step.deletion]
     if not deletions:
         return steps
     now = engine.clock.now()
-    held = held_deletes(
-        len(deletions),
+    log = changes.unfinished(connection, [step.guid for step in deletions])
+    waiting = [
+        s for s in deletions if any(c.state == "held" for c in log.get((s.table, s.guid), ()))
+    ]
+    fresh = [step for step in deletions if step not in waiting]
+    over = held_deletes(
+        len(fresh),
         changes.deletes_since(connection, now - timedelta(hours=1)),
         limit=engine.rules.max_push_deletes,
-        approved=engine.allow_deletes,
     )
-    kept = {step.guid for step in deletions[: len(deletions) - held]}
-    log = changes.unfinished(connection, [step.guid for step in deletions])
+    held = [*fresh[len(fresh) - over :], *waiting]
+    if len(held) <= engine.allow_deletes:
+        held = []
+    kept = {step.guid for step in deletions} - {step.guid for step in held}
     deleted = {(step.table, step.guid) for step in deletions}
     for (table, guid), entries in log.items():
         if (table, guid) not in deleted:

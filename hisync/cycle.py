@@ -1,6 +1,6 @@
 """One full cycle: pull, merge, push, and pull again where an outcome has to be looked up.
 
-Public: `run_cycle`, `Summary`, `preview`, `Preview`.
+Public: `run_cycle`, `Summary`, `preview`, `Preview`, `heed_pause`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) ->
         ServiceError: if hiTask could not be read, or refuses the login.
         MirrorError: if the database can't be used.
     """
-    _heed_pause(engine)
+    heed_pause(engine)
     started, requests = engine.clock.time(), engine.api.requests
     summary = Summary()
     try:
@@ -75,7 +75,7 @@ def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) ->
     return summary
 
 
-def _heed_pause(engine: Engine) -> None:
+def heed_pause(engine: Engine) -> None:
     """Ask nothing before the time that hiTask named, not even in a new process."""
     with engine.mirror.reading() as connection:
         until = state.load(connection).quiet_until

@@ -1,7 +1,7 @@
 """What the engine works with, handed to it from outside: API, mirror, clock, rules.
 
 Nothing below this reads configuration, the environment or the time by itself, so that a whole
-engine can run in a test's own world. Public: `Engine`, `Rules`, `Clock`.
+engine can run in a test's own world. Public: `Engine`, `Rules`, `Clock`, `Progress`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
 from hisync.api import HiTask
 from hisync.mirror.store import Mirror
 from hisync.plan.actions import Policy
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Told how long work goes on: the stage in a word, how much of it is done, and of how much, None
+where that is not known. It must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class Clock:
         return datetime.fromtimestamp(self.time(), UTC).replace(tzinfo=None)
 
 
+def _tell_nobody(_stage: str, _done: int, _total: int | None) -> None: ...
+
+
 @dataclass(slots=True)
 class Engine:
     """Everything that one cycle needs.
@@ -63,6 +70,7 @@ class Engine:
         allow_removals: held removals that this run may carry out.
         allow_deletes: held remote deletions that this run may carry out.
         stopping: asked between two requests; true ends a batch early.
+        progress: told how reading, applying and pushing go on.
         log: where events go.
     """
 
@@ -73,4 +81,5 @@ class Engine:
     allow_removals: int = 0
     allow_deletes: int = 0
     stopping: Callable[[], bool] = bool
+    progress: Progress = _tell_nobody
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

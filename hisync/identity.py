@@ -1,7 +1,8 @@
 """Which row is which item: hiTask's id is the identity, the guid is only asked where it must be.
 
 A service may ignore the guid that it was given, take one twice, or leave it out; and an item may
-come back under a new id. Public: `identify`, `Identities`.
+come back under a new id. One that comes back under its old id (restored, shared again) takes the
+key again that it had here, and with it its history. Public: `identify`, `Identities`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from sqlalchemy import Connection
 
 from hisync.items import Item, Values, derived_guid
 from hisync.mirror.base import Base, load_aliases, load_bases, load_bases_by_id
-from hisync.mirror.intents import Intent
+from hisync.mirror.intents import Intent, load_intents
+from hisync.mirror.removed import former_guids
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,14 @@ def identify(
     """
     by_id = load_bases_by_id(connection, (item.id for item in items))
     strangers = [item for item in items if item.id not in by_id]
-    named = {item.guid for item in strangers} | set((adopted or {}).values())
-    by_guid = load_bases(connection, named)
-    aliases = load_aliases(connection)
+    named = {} if answering else _former_keys(connection, strangers) | dict(adopted or {})
+    by_guid = load_bases(connection, {item.guid for item in strangers} | set(named.values()))
     guids = {number: base.guid for number, base in by_id.items()}
     bases = dict(by_id)
     duplicates: dict[str, list[int]] = {}
     taken = set(guids.values())
     for item in sorted(strangers, key=lambda one: one.id):
-        guid = answering.guid if answering else (adopted or {}).get(item.id, item.guid)
+        guid = answering.guid if answering else named.get(item.id, item.guid)
         twin = by_guid.get(guid)
         if guid in taken or (twin is not None and _lives(twin, live)):
             other = twin.id if twin else next(n for n, g in guids.items() if g == guid)
@@ -83,7 +84,30 @@ def identify(
             bases[item.id] = twin  # the same item, come back under a new id
         guids[item.id] = guid
         taken.add(guid)
+    aliases = load_aliases(connection)
+    for item in strangers:
+        if item.id in named and item.guid not in taken and item.guid not in by_guid:
+            aliases[item.guid] = guids[item.id]
     return Identities(guids, bases, duplicates, _parents(connection, items, guids), aliases)
+
+
+def _former_keys(connection: Connection, strangers: Collection[Item]) -> dict[int, str]:
+    """The key of each of these items that had another one here than the guid that hiTask shows.
+
+    Left out are keys that something else has or is about to get.
+    """
+    former = former_guids(connection, [item.id for item in strangers])
+    keys = {
+        item.id: former[item.id]
+        for item in strangers
+        if former.get(item.id, item.guid) != item.guid
+    }
+    if not keys:
+        return {}
+    taken = {item.guid for item in strangers} | load_bases(connection, keys.values()).keys()
+    taken |= {intent.guid for intent in load_intents(connection).values()}
+    free: dict[str, int] = {key: number for number, key in keys.items() if key not in taken}
+    return {number: key for key, number in free.items()}
 
 
 def _lives(twin: Base, live: Collection[int] | None) -> bool:

@@ -104,11 +104,13 @@ def leave_by_absence(
         How many rows left the mirror, and how many conflicts were recorded.
     """
     writes = Writes()
+    again: list[Base] = []
     for leaver in leavers:
         if leaver.intent is not None and leaver.by_own_write:
             leave_by_own_write(engine, connection, leaver, leaver.intent)
             continue
         created_anew = _plan_leaving(engine, leaver, writes)
+        again += [leaver.base] if created_anew else []
         if leaver.intent is not None:
             intents.forget_intents(connection, [leaver.base.guid])
         seqs = [change.seq for change in leaver.log]
@@ -116,8 +118,19 @@ def leave_by_absence(
         endings = [Ending(seq, state, note) for seq in seqs]
         end(engine, connection, leaver.base.guid, endings)
     writes.flush(connection, engine.clock.now())
+    _leave_lost_parents(connection, again)
     report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
+
+
+def _leave_lost_parents(connection: Connection, again: Iterable[Base]) -> None:
+    """What is created anew can't be under a parent that vanished with it."""
+    local = rows.load_every(connection, [(base.table, base.guid) for base in again])
+    parents = {key: str(row.values["parent_guid"] or "") for key, row in local.items()}
+    there = rows.parents_of(connection, set(parents.values()) - {""})
+    for (table, guid), parent in parents.items():
+        if parent and parent not in there:
+            rows.set_cells(connection, table, guid, {"parent_guid": None})
 
 
 def _plan_leaving(engine: Engine, leaver: Leaver, writes: Writes) -> bool:

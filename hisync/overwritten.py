@@ -9,16 +9,21 @@ one that we had never seen, and that one is recorded as a conflict. Public: `was
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from hisync.claim import Claim
 from hisync.engine import Engine
 from hisync.errors import ServiceError
-from hisync.items import Field, FieldType, Item, Value, fields_of, same_value
-from hisync.mirror import records
+from hisync.items import Field, FieldType, Item, Value, Values, fields_of, same_value
+from hisync.mirror import base as bases
+from hisync.mirror import records, rows
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.records import ConflictRecord
+from hisync.plan.actions import Resolution
 from hisync.writes import report_conflicts
 
 # Properties that the history calls otherwise than the item does.
@@ -57,6 +62,9 @@ def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
         return 0
     found = find_overwritten(engine, claimed, history)
     with engine.mirror.writing() as connection:
+        for conflict in found:
+            if conflict.field not in claimed.intent.sent:
+                _give_back(connection, claimed, conflict.remote)
         records.record_conflicts(connection, found, engine.clock.now())
     report_conflicts(engine.log, found)
     return len(found)
@@ -68,7 +76,7 @@ def find_overwritten(
     """The values that were written after we had read the item and before our own arrived."""
     table = claimed.intent.table
     found = []
-    for column, sent in claimed.intent.sent.items():
+    for column, sent in _sent(engine, claimed).items():
         field = fields_of(table)[column]
         before = claimed.before.get(column, field.empty)
         seen = [
@@ -78,12 +86,31 @@ def find_overwritten(
         ]
         if seen:
             policy = engine.rules.policy.of(column)
+            winner: Resolution = "local" if column in claimed.intent.sent else "remote"
             found.append(
                 ConflictRecord(
-                    table, claimed.intent.guid, column, before, sent, seen[-1], "local", policy
+                    table, claimed.intent.guid, column, before, sent, seen[-1], winner, policy
                 )
             )
     return found
+
+
+def _sent(engine: Engine, claimed: Claim) -> Values:
+    """What went out, the title included where the server wants one with every change."""
+    titled = engine.api.sends_title and claimed.intent.op == "update"
+    along = {"title": claimed.before.get("title")} if titled else {}
+    return {**along, **claimed.intent.sent}
+
+
+def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:
+    """A title that was only sent along undid someone's rename: theirs goes out again."""
+    guid, table = claimed.intent.guid, claimed.intent.table
+    base = bases.load_bases(connection, [guid]).get(guid)
+    if base is None or "title" in (base.dirty or {}):
+        return
+    dirty = {**(base.dirty or {}), "title": claimed.before.get("title")}
+    rows.set_cells(connection, table, guid, {"title": title})
+    bases.save_bases(connection, [replace(base, dirty=dirty)])
 
 
 def _values_since(

@@ -93,8 +93,8 @@ def needs_everything(engine: Engine, reading: Reading) -> bool:
 
 def second_look(engine: Engine, reading: Reading) -> Reading:
     """The second complete answer that absence needs."""
-    names_all = reading.mode is DeltaMode.NAMES_ALL
-    return fetch_changes(engine) if names_all else fetch_everything(engine)
+    # After a full read another one: a delta that was doubted would prove nothing.
+    return fetch_everything(engine) if reading.full else fetch_changes(engine)
 
 
 def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
@@ -104,11 +104,14 @@ def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
 
 def apply_reading(engine: Engine, connection: Connection, reading: Reading, pulled: Pulled) -> None:
     """Apply one answer and advance the cursor, all in the caller's write transaction."""
+    items = reading.answer.items
     live = reading.answer.ids if reading.complete else None
-    applied = apply_items(engine, connection, reading.answer.items, live=live)
+    engine.progress("applying", 0, len(items))
+    applied = apply_items(engine, connection, items, live=live)
     absence = None if live is None else note_absence(engine, connection, live)
     _resolve_rest(engine, connection, reading)
     _advance(engine, connection, reading)
+    engine.progress("applying", len(items), len(items))
     pulled.add(applied.changed, applied.conflicts, absence)
 
 
@@ -136,6 +139,8 @@ def _advance(engine: Engine, connection: Connection, reading: Reading) -> None:
         "delta_errors": reading.delta_errors,
         "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
         "account_id": before.account_id or engine.api.account_id,
+        "had_holes": before.had_holes and not reading.full,
+        "zone_is_old": before.time_zone is not None and (reading.full or before.zone_is_old),
     }
     changed = {key: value for key, value in after.items() if getattr(before, key) != value}
     state.save(connection, **changed)

@@ -9,7 +9,7 @@ and the next pull shows what became of it. Public: `push`, `Pushed`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,8 +86,9 @@ def push(engine: Engine) -> Pushed:
     return pushed
 
 
-def _send_batch(engine: Engine, steps: Iterable[Step], pushed: Pushed) -> None:
-    for step in steps:
+def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed) -> None:
+    for number, step in enumerate(steps):
+        engine.progress("pushing", number, len(steps))
         if engine.stopping() or pushed.trouble is not None:
             break
         claimed = _claim(engine, step)

@@ -54,7 +54,7 @@ class Reading:
     @property
     def complete(self) -> bool:
         """Whether the answer names every item, so that absence can count."""
-        return self.full or self.mode is DeltaMode.NAMES_ALL
+        return self.full or (self.mode is DeltaMode.NAMES_ALL and not self.undecided)
 
 
 def fetch_changes(engine: Engine) -> Reading:
@@ -81,7 +81,9 @@ def fetch_changes(engine: Engine) -> Reading:
     if mode is DeltaMode.UNKNOWN and named and answer.unchanged:
         # Every item that a full read showed, changed or not: a missing one would be gone.
         mode = DeltaMode.NAMES_ALL
-    undecided = mode is DeltaMode.UNKNOWN and not named
+    # Without a single stub, a delta that named them all may have stopped to.
+    doubtful = mode is DeltaMode.NAMES_ALL and not answer.unchanged
+    undecided = not named and (mode is DeltaMode.UNKNOWN or doubtful)
     return Reading(answer, full=False, mode=mode, undecided=undecided)
 
 
@@ -89,14 +91,17 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     """Everything; `beside` a delta that was just read, it tells what that delta is good for."""
     with engine.mirror.reading() as connection:
         before = state.load(connection)
+    engine.progress("reading", 0, None)
     answer = engine.api.fetch_items()
+    engine.progress("reading", len(answer.items), None)
     mode = beside.mode if beside else DeltaMode(before.delta)
     failed_at = before.delta_failed_at
     if answer.cursor is None and mode is not DeltaMode.NONE:
         engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
         mode, failed_at = DeltaMode.NONE, engine.clock.time()
     elif beside is not None and beside.undecided:
-        names_all = bool(beside.answer.unchanged) and beside.answer.ids == answer.ids
+        stubs = beside.answer.unchanged or beside.mode is DeltaMode.NAMES_ALL
+        names_all = bool(stubs) and beside.answer.ids == answer.ids
         mode = DeltaMode.NAMES_ALL if names_all else DeltaMode.PARTIAL
     return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at)
 

@@ -50,11 +50,12 @@ def account_zone(engine: Engine) -> tzinfo:
     if engine.rules.zone is not None:
         return engine.rules.zone
     with engine.mirror.reading() as connection:
-        name = state.load(connection).time_zone
-    if name is None:
+        memory = state.load(connection)
+    name = memory.time_zone
+    if name is None or memory.zone_is_old:
         name = str(engine.api.fetch_preferences().get("time_zone") or "UTC")
         with engine.mirror.writing() as connection:
-            state.save(connection, time_zone=name)
+            state.save(connection, time_zone=name, zone_is_old=False)
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

@@ -29,7 +29,7 @@ from hisync.api.connection import Connection, Grant
 from hisync.api.decode import TimeUnit
 from hisync.api.encode import encode_changes, encode_new
 from hisync.api.outcomes import PARAMETER_MISSING, Answer
-from hisync.errors import HisyncError, RefusedError
+from hisync.errors import GoneError, HisyncError, RefusedError
 from hisync.items import Item, Values
 
 _ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
@@ -110,6 +110,11 @@ class HiTask:
     @expected_account.setter
     def expected_account(self, account: int | None) -> None:
         self._connection.auth.expected_account = account
+
+    @property
+    def sends_title(self) -> bool:
+        """Whether this server was seen to want the title with every change."""
+        return self._wants_title
 
     @property
     def clock_skew(self) -> float | None:
@@ -246,6 +251,27 @@ class HiTask:
         form = {"id": str(id)}
         self._connection.call("POST", "/item/archive", "archive", self._decode_written, form=form)
 
+    def send_restore(self, id: int | None, guid: str) -> Item | None:  # noqa: A002
+        """Bring an archived item back: a write, though it is a GET there.
+
+        Args:
+            id: the item, None if only its guid is known.
+            guid: its guid, sent to a server that asks for it or does not know the id.
+
+        Returns:
+            The item as hiTask has it; None if it doesn't say.
+
+        Raises:
+            GoneError: the archive has no such item.
+        """
+        if id is not None:
+            try:
+                return self._restore({"id": str(id)}, id)
+            except (GoneError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.code not in _ASKS_FOR_MORE:
+                    raise
+        return self._restore({"guid": guid}, id)
+
     def logout(self) -> None:
         """End the session, if there is one; that it fails does no harm."""
         if not self._connection.auth.has_session:
@@ -262,6 +288,12 @@ class HiTask:
             return self._decode_written(answer, number)
 
         return self._connection.call("PUT", f"/item/{number}", "update", decode, form=form)
+
+    def _restore(self, params: dict[str, str], expected_id: int | None) -> Item | None:
+        def decode(answer: Answer) -> Item | None:
+            return self._decode_written(answer, expected_id)
+
+        return self._connection.call("GET", "/archive/restore", "restore", decode, params=params)
 
     def _decode_items(self, answer: Answer) -> ItemsAnswer:
         return decode_items(answer, self._time_unit, self._report)

@@ -139,6 +139,8 @@ def kind_of_error(
     """The kind of error that status and code stand for; None when they say that all is well."""
     if code == PARAMETER_MISSING and (status == HTTPStatus.UNAUTHORIZED or _on_session(message)):
         return SessionLostError
+    if status == HTTPStatus.INSUFFICIENT_STORAGE and BY_CODE.get(code or 0) is not StopError:
+        return RefusedError  # the account is full: waiting won't help, and edits go on
     if code is not None and code in BY_CODE:
         return BY_CODE[code]
     if status in _OK:

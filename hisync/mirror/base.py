@@ -57,7 +57,8 @@ def fold_changes(connection: Connection) -> None:
     log = change_log.c
     rows = connection.execute(
         select(log.seq, log.table_name, log.row_guid, log.op, log.old_values)
-        .where(log.seq > folded)
+        # What is finished was folded before; only a lost memory of that makes it look new.
+        .where(log.seq > folded, log.finished_at.is_(None))
         .order_by(log.seq)
     ).all()
     if not rows:

@@ -99,10 +99,10 @@ def _stored_date(moment: datetime) -> str:
     return moment.isoformat(" ", "microseconds")
 
 
-def _text(_field: Field, cell: Any, _all_day: bool) -> str:
+def _text(field: Field, cell: Any, _all_day: bool) -> str | None:
     if isinstance(cell, str):
         cell.encode()  # bytes that are no UTF-8 fail here
-        return cell
+        return cell if cell or field.column != "parent_guid" else None
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return str(cell)
     raise TypeError

@@ -1,20 +1,35 @@
 """The change log: what people changed, and what became of it.
 
-Public: `unfinished`, `set_state`, `counts`, `newest_seq`, `deletes_since`, `list_changes`,
-`FINAL_STATES`.
+Public: `unfinished`, `load`, `history`, `set_state`, `counts`, `rejected`, `newest_seq`,
+`deletes_since`, `list_changes`, `captured`, `write_logged`, `FINAL_STATES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select, update
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from hisync.change import Change
-from hisync.mirror.base import chunks
-from hisync.mirror.tables import change_log
+from hisync.items import JSON_TYPES, Field, FieldType, fields_of
+from hisync.mirror import sqlite
+from hisync.mirror.base import chunks, fold_changes
+from hisync.mirror.tables import ITEM_TABLES, change_log
 
 FINAL_STATES = frozenset({"done", "merged", "rejected", "discarded"})
 
@@ -32,6 +47,28 @@ def unfinished(
     )
     for one in queries:
         for row in connection.execute(one).mappings():
+            found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
+    return found
+
+
+def load(connection: Connection, seqs: Iterable[int]) -> dict[int, Change]:
+    """These changes by their numbers, finished ones too; those that there are."""
+    return {
+        row["seq"]: _change(row)
+        for chunk in chunks(seqs)
+        for row in connection.execute(
+            select(change_log).where(change_log.c.seq.in_(chunk))
+        ).mappings()
+    }
+
+
+def history(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str], list[Change]]:
+    """All that was ever logged of these rows, oldest first, by (table, guid)."""
+    query = select(change_log).order_by(change_log.c.seq)
+    found: dict[tuple[str, str], list[Change]] = {}
+    for chunk in chunks(guids):
+        rows = connection.execute(query.where(change_log.c.row_guid.in_(chunk))).mappings()
+        for row in rows:
             found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
 
@@ -110,6 +147,47 @@ def list_changes(connection: Connection, everything: bool, limit: int) -> list[R
     if not everything:
         query = query.where(change_log.c.finished_at.is_(None) | (change_log.c.state == "rejected"))
     return list(connection.execute(query).mappings())
+
+
+@contextmanager
+def captured(connection: Connection) -> Iterator[None]:
+    """Let the triggers see what is written inside: a person's edit, made in the engine's stead."""
+    sqlite.unmark(connection)
+    yield
+    sqlite.mark(connection)
+    fold_changes(connection)
+
+
+def write_logged(connection: Connection, table: str, guid: str, values: Mapping[str, Any]) -> None:
+    """Set cells of a row to what `old_values` or `new_values` say that they were."""
+    if not values:
+        return
+    fields, target = fields_of(table), ITEM_TABLES[table]
+    cells = {c: _as_cell(fields[c], value) for c, value in values.items()}
+    connection.execute(update(target).where(target.c.guid == guid).values(cells))
+
+
+def _as_cell(field: Field, logged: Any) -> ColumnElement[Any]:
+    """Typed by what it is in Python: a cell may hold what its column's type has no form for."""
+    if field.type is FieldType.BOOL and (logged is None or isinstance(logged, bool)):
+        return literal(int(logged or False))
+    if not isinstance(logged, str):
+        is_json = field.type in JSON_TYPES and logged is not None
+        return literal(orjson.dumps(logged).decode() if is_json else logged)
+    try:
+        logged.encode()
+    except UnicodeEncodeError:
+        return cast(literal(logged.encode("utf-8", "surrogateescape")), Text)
+    return literal(_quoted(logged) if field.type is FieldType.JSON else logged)
+
+
+def _quoted(logged: str) -> str:
+    """JSON that is a text; but what `read_json` had to take apart stands unparsed already."""
+    try:
+        nested = isinstance(orjson.loads(logged), dict | list)
+    except orjson.JSONDecodeError:
+        nested = False
+    return logged if nested else orjson.dumps(logged).decode()
 
 
 def _change(row: RowMapping) -> Change:

@@ -19,8 +19,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
 from hisync.errors import SchemaError
-from hisync.mirror import sqlite
+from hisync.mirror import sqlite, state
 from hisync.mirror.tables import metadata
+from hisync.mirror.unseen import log_unseen_rows
 
 VERSION_TABLE = "sync_schema_version"
 
@@ -62,7 +63,11 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        holes = before == head() and _missing_triggers(connection)
         sqlite.install_capture(connection)
+        if holes:
+            log_unseen_rows(connection)
+            state.save(connection, had_holes=True)
         check_capture(connection)
     structlog.get_logger("hisync").info("schema_upgraded", before=before, after=head())
     return before, head()
@@ -96,10 +101,7 @@ def check_capture(connection: Connection) -> None:
             f"the database lacks the table {', '.join(missing)}: restore a backup, or name a new "
             "database and let hisync fill it; nothing was deleted on hiTask"
         )
-    installed = sqlite.installed_triggers(connection)
-    wrong = sorted(
-        name for name, sql in sqlite.capture_triggers().items() if installed.get(name) != sql
-    )
+    wrong = _missing_triggers(connection)
     if wrong:
         raise SchemaError(
             f"the database lacks the trigger {wrong[0]}"
@@ -112,6 +114,13 @@ def check_capture(connection: Connection) -> None:
             "the table sync_mark is not empty, so edits went unseen: run "
             "`DELETE FROM sync_mark`, then `hisync sync --full`"
         )
+
+
+def _missing_triggers(connection: Connection) -> list[str]:
+    installed = sqlite.installed_triggers(connection)
+    return sorted(
+        name for name, sql in sqlite.capture_triggers().items() if installed.get(name) != sql
+    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,6 +1,7 @@
 """What is kept for people when something is decided or leaves: conflicts and removed rows.
 
-Public: `record_conflicts`, `record_removed`, `list_conflicts`, `open_conflicts`.
+Public: `record_conflicts`, `record_removed`, `list_conflicts`, `open_conflicts`, `load_conflict`,
+`settle_conflict`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from hisync.items import Value, Values
 from hisync.mirror.cells import cell_text, to_json
@@ -87,6 +88,21 @@ def list_conflicts(connection: Connection, limit: int) -> list[RowMapping]:
     """The newest conflicts."""
     query = select(conflicts).order_by(conflicts.c.id.desc()).limit(limit)
     return list(connection.execute(query).mappings())
+
+
+def load_conflict(connection: Connection, number: int) -> RowMapping | None:
+    """One conflict by its number."""
+    query = select(conflicts).where(conflicts.c.id == number)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def settle_conflict(connection: Connection, number: int, resolution: str, now: datetime) -> None:
+    """Write down which side's value stands after all."""
+    connection.execute(
+        update(conflicts)
+        .where(conflicts.c.id == number)
+        .values(resolution=resolution, resolved_at=now)
+    )
 
 
 def count_conflicts(connection: Connection) -> int:

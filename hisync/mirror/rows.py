@@ -1,7 +1,7 @@
 """Rows of the item tables: read raw and decoded cell by cell, written in sets.
 
 Public: `LocalRow`, `load_rows`, `insert_rows`, `replace_rows`, `set_cells`, `delete_rows`,
-`children_of`, `parents_of`, `count_rows`.
+`children_of`, `parents_of`, `permissions_of`, `count_rows`.
 """
 
 from __future__ import annotations
@@ -140,6 +140,18 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
                 known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
+
+
+def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, int | None]:
+    """The permission that this account has on each of these rows, None where it is not known."""
+    found: dict[str, int | None] = {}
+    wanted = list(guids)
+    for table in ITEM_TABLES.values():
+        for chunk in chunks(wanted):
+            query = select(table.c.guid, type_coerce(table.c.permission, NullType()))
+            for guid, level in connection.execute(query.where(table.c.guid.in_(chunk))):
+                found[guid] = level if isinstance(level, int) else None
+    return found
 
 
 def _key(parent: Any) -> str | None:

@@ -42,6 +42,8 @@ class EngineState:
         trouble: why no cycle has finished since, None if one has.
         quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
         time_zone: the account's time zone as hiTask's preferences name it.
+        zone_is_old: whether to ask for it again before the next day is written.
+        had_holes: whether edits may have gone unseen since the last full read.
     """
 
     account_id: int | None = None
@@ -57,6 +59,8 @@ class EngineState:
     trouble: str | None = None
     quiet_until: float | None = None
     time_zone: str | None = None
+    zone_is_old: bool = False
+    had_holes: bool = False
 
     @property
     def held(self) -> dict[str, int]:

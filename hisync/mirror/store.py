@@ -113,6 +113,20 @@ class Mirror:
         with self._errors_named():
             migrate.ensure_current(self.engine, upgrade=False)
 
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the schema to this version's and put missing triggers back; hold the lock.
+
+        Returns:
+            The revision before, None for an empty database, and the one after.
+        """
+        with self._errors_named():
+            return migrate.upgrade_schema(self.engine)
+
+    def revision(self) -> str | None:
+        """The revision that the schema is at, None for an empty database."""
+        with self._errors_named():
+            return migrate.current(self.engine)
+
     def holder(self) -> int | None:
         """The process that holds the mirror, None when nobody does; 0 if it can't be told which."""
         return self._file_lock().holder()

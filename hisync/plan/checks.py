@@ -28,12 +28,14 @@ class Neighbours:
         ancestors: the row's parent, its parent, and so on, as far as they go.
         children: rows in the mirror whose parent it is.
         unsettled: whether a write to one of the ancestors is still being looked up.
+        level: the permission that this account has on the parent, None where it is not known.
     """
 
     parent: Standing = "none"
     ancestors: Sequence[str] = ()
     children: int = 0
     unsettled: bool = False
+    level: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ def _bad_parent(guid: str, parent: object, around: Neighbours) -> str | None:
         return f"parent_guid {parent!r} is no item of this account"
     if guid in around.ancestors:
         return "parent_guid makes the item its own ancestor"
+    if parent is not None:
+        return _lacks({"permission": around.level}, Level.ADD_CHILDREN, "adding to its parent")
     return None
 
 

@@ -38,14 +38,12 @@ def held_tables(
     return frozenset(suspicious)
 
 
-def held_deletes(wanted: int, recent: int, *, limit: int, approved: int) -> int:
+def held_deletes(wanted: int, recent: int, *, limit: int) -> int:
     """How many of the wanted remote deletions are held.
 
     Args:
         wanted: deletions waiting to be sent.
         recent: deletions carried out within the last hour.
         limit: how many an hour need no approval (`safety.max_push_deletes`).
-        approved: how many held deletions someone has approved; enough for all, or for none.
     """
-    held = max(0, wanted - max(0, limit - recent))
-    return 0 if held <= approved else held
+    return max(0, wanted - max(0, limit - recent))

@@ -20,12 +20,12 @@ from hisync.sandbox.errors import (
     ApiError,
 )
 from hisync.sandbox.fields import form_values, read_flag, read_id
+from hisync.sandbox.habits import follow_write, read_cursor, treat_texts, write_cursor
 from hisync.sandbox.messages import Response, json_response, list_response
 from hisync.sandbox.records import Item
 from hisync.sandbox.wire import format_date, parse_date, wire_unit
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_CURSOR = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def list_items(call: Call) -> Response:
@@ -38,9 +38,9 @@ def list_delta(call: Call) -> Response:
     """GET /item/delta/{cursor}: changed items whole, the others as stubs."""
     if not call.traits.delta:
         raise ApiError(NOT_FOUND, "No such method")
-    if not _CURSOR.fullmatch(call.args[0]) or int(call.args[0]) > call.model.latest:
+    cursor = read_cursor(call.traits, call.args[0])
+    if cursor is None or cursor > call.model.latest:
         raise ApiError(INVALID_FORMAT, "Unknown cursor")
-    cursor = int(call.args[0])
     items = call.model.items(call.user)
     listed = (
         _changed(call, item) if item.modified > cursor else {"id": item.id, "changed": False}
@@ -65,7 +65,9 @@ def create_item(call: Call) -> Response:
     if known and call.traits.repeated_guid == "returns_existing":
         return _answer_item(call, call.model.item(known[0].id, call.user))
     _check_room(call)
-    return _answer_item(call, call.model.create(user=call.user, guid=guid, **values))
+    item = call.model.create(user=call.user, guid=guid, **values)
+    follow_write(call, item)
+    return _answer_item(call, item)
 
 
 def update_item(call: Call) -> Response:
@@ -82,7 +84,11 @@ def update_item(call: Call) -> Response:
         stamp = parse_date("instance_date_time", moment)
         call.model.complete_instance(item.id, stamp, user=call.user)
     cascade = _flag(call, "cascade") or _flag(call, "cascadeAcl")
-    return _answer_item(call, call.model.update(item.id, user=call.user, cascade=cascade, **values))
+    before = item.version
+    call.model.update(item.id, user=call.user, cascade=cascade, **values)
+    if item.version != before:
+        follow_write(call, item)
+    return _answer_item(call, item)
 
 
 def delete_item(call: Call) -> Response:
@@ -92,7 +98,8 @@ def delete_item(call: Call) -> Response:
     if allowed not in ("both", "id" if ref.isdecimal() else "guid"):
         raise ApiError(NOT_FOUND, f"Item {ref} not found")
     item = _find(call, ref)
-    call.model.delete(item.id, user=call.user, cascade=_flag(call, "cascade"))
+    cascade = _flag(call, "cascade") or call.traits.orphans == "deleted"
+    call.model.delete(item.id, user=call.user, cascade=cascade)
     return OK
 
 
@@ -153,7 +160,7 @@ def refuse_since(_: Call) -> Response:
 
 def _listing(call: Call, items: list[Item], listed: Iterable[object]) -> Response:
     """Answer a list with the time of the latest modified item that the user can see."""
-    cursor = str(max((item.modified for item in items), default=0))
+    cursor = write_cursor(call.traits, max((item.modified for item in items), default=0))
     headers = {call.traits.cursor_header: cursor} if call.traits.cursor else {}
     return list_response(listed, headers)
 
@@ -179,9 +186,7 @@ def _values(call: Call) -> dict[str, object]:
         values.setdefault("category", 0)
     if not call.traits.time_spent_writable:
         values.pop("time_spent", None)
-    if call.traits.trims_titles and isinstance(values.get("title"), str):
-        values["title"] = str(values["title"]).strip()
-    return values
+    return treat_texts(call.traits, values)
 
 
 def _parent_id(call: Call, guid: str) -> int:

@@ -21,6 +21,7 @@ class Traits:
     stubs: bool = True
     cursor: bool = True
     cursor_header: str = "X-Cursor"
+    opaque_cursor: bool = False
     nulls: bool = False
     # The history: wrapped in an object, and only its last ten units.
     history_wrapped: bool = False
@@ -33,7 +34,14 @@ class Traits:
     answers_item: bool = True
     time_spent_writable: bool = True
     trims_titles: bool = False
+    trims_messages: bool = False
     orders_dates: bool = False
+    title_limit: int = 0
+    # Effects beyond what was asked: what becomes of the children of a deleted item, a parent
+    # that is completed with its last child, and by how much a write raises the version.
+    orphans: str = "lifted"
+    completes_parents: bool = False
+    version_step: int = 1
     # Limits: 0 is none.
     items_limit: int = 0
     requests_per_minute: int = 0
@@ -46,6 +54,7 @@ class Traits:
 CHOICES: dict[str, tuple[str, ...]] = {
     "delete_by": ("id", "guid", "both"),
     "repeated_guid": ("returns_existing", "duplicates", "refuses"),
+    "orphans": ("lifted", "deleted"),
     "limit_answer": ("429", "67", "87"),
     "session_answer": ("401", "7", "4"),
 }

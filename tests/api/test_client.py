@@ -40,6 +40,7 @@ WRITES: dict[str, Callable[[HiTask], Any]] = {
     "update": lambda api: update(api),
     "delete": lambda api: api.send_delete(7, "g"),
     "archive": lambda api: api.send_archive(7, "g"),
+    "restore": lambda api: api.send_restore(7, "g"),
 }
 CALLS = READS | WRITES
 
@@ -256,6 +257,52 @@ def test_an_archive() -> None:
     connect(service).send_archive(7, "g")
     assert service.paths[-1] == "POST /item/archive"
     assert service.last_form == {"id": "7"}
+
+
+def test_a_restore() -> None:
+    service = Service(wire_item())
+    restored = connect(service).send_restore(7, "g")
+    assert restored is not None
+    assert restored.id == 7
+    request = service.requests[-1]
+    assert service.paths[-1] == "GET /archive/restore"
+    assert (request.url.params["id"], "guid" in request.url.params) == ("7", False)
+
+
+@pytest.mark.parametrize("asked", [error(404, 1), error(404), error(400, 4), error(400, 104)])
+def test_a_restore_names_the_guid_where_the_id_will_not_do(asked: httpx.Response) -> None:
+    service = Service(asked, PLAIN_OK)
+    assert connect(service).send_restore(7, "g") is None
+    first, second = service.sent("/archive/restore")
+    assert (first.url.params["id"], second.url.params["guid"]) == ("7", "g")
+    assert "id" not in second.url.params
+
+
+def test_a_restore_by_guid_alone() -> None:
+    service = Service(PLAIN_OK)
+    connect(service).send_restore(None, "g")
+    assert [r.url.params["guid"] for r in service.sent("/archive/restore")] == ["g"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "requests"),
+    [
+        (error(404, 1), GoneError, 2),
+        (error(403, 3), RefusedError, 1),
+        (error(507), RefusedError, 1),
+        (error(500, 100), RetryLaterError, 1),
+        (wire_item(8), RetryLaterError, 1),
+        (httpx.ReadTimeout("x"), RetryLaterError, 1),
+    ],
+)
+def test_a_restore_is_never_repeated_by_itself(
+    answer: Any, kind: type[ServiceError], requests: int
+) -> None:
+    service = Service(answer)
+    with pytest.raises(ServiceError) as caught:
+        connect(service).send_restore(7, "g")
+    assert type(caught.value) is kind
+    assert len(service.sent("/archive/restore")) == requests
 
 
 @pytest.mark.parametrize("name", WRITES)

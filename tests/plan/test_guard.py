@@ -44,29 +44,28 @@ def test_one_tables_trouble_does_not_hold_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "recent", "limit", "approved", "held"),
+    ("wanted", "recent", "limit", "held"),
     [
-        (0, 0, 50, 0, 0),
-        (50, 0, 50, 0, 0),
-        (51, 0, 50, 0, 1),
-        (1, 49, 50, 0, 0),
-        (1, 50, 50, 0, 1),
-        (10, 70, 50, 0, 10),
-        (5, 0, 0, 0, 5),
-        (60, 0, 50, 9, 10),
-        (60, 0, 50, 10, 0),
+        (0, 0, 50, 0),
+        (50, 0, 50, 0),
+        (51, 0, 50, 1),
+        (1, 49, 50, 0),
+        (1, 50, 50, 1),
+        (10, 70, 50, 10),
+        (5, 0, 0, 5),
+        (60, 0, 50, 10),
     ],
 )
 def test_deletions_beyond_an_hours_limit_are_held(
-    wanted: int, recent: int, limit: int, approved: int, held: int
+    wanted: int, recent: int, limit: int, held: int
 ) -> None:
-    assert held_deletes(wanted, recent, limit=limit, approved=approved) == held
+    assert held_deletes(wanted, recent, limit=limit) == held
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 100))
 def test_without_approval_no_hour_sees_more_than_the_limit(
     wanted: int, recent: int, limit: int
 ) -> None:
-    held = held_deletes(wanted, recent, limit=limit, approved=0)
+    held = held_deletes(wanted, recent, limit=limit)
     assert 0 <= held <= wanted
     assert wanted - held + recent <= max(limit, recent)

@@ -124,6 +124,62 @@ def test_titles_are_kept_or_trimmed(client: Client) -> None:
     assert client.ask("POST", "/item", title=" a ")["title"] == "a"
 
 
+def test_messages_are_kept_or_trimmed(client: Client) -> None:
+    assert client.ask("POST", "/item", title="a", message="m ")["message"] == "m "
+    with_traits(client, trims_messages=True)
+    assert client.ask("POST", "/item", title="a", message="m ")["message"] == "m"
+
+
+def test_limit_of_titles(client: Client) -> None:
+    assert client.send("POST", "/item", title="a" * 256).status == 200
+    with_traits(client, title_limit=255)
+    assert client.refusal("POST", "/item", title="a" * 256) == (400, 25)
+
+
+def test_cursor_that_is_no_number(client: Client) -> None:
+    with_traits(client, opaque_cursor=True)
+    cursor = client.send("GET", "/item").headers["X-Cursor"]
+    assert not cursor.isdecimal()
+
+    created = client.ask("POST", "/item", title="a")
+
+    (changed,) = client.ask("GET", f"/item/delta/{cursor}")
+    assert (changed["id"], changed["changed"]) == (created["id"], True)
+    assert client.refusal("GET", "/item/delta/17") == (400, 5)
+
+
+@pytest.mark.parametrize(("orphans", "left"), [("lifted", {"child": 0}), ("deleted", {})])
+def test_children_of_a_deleted_item(client: Client, orphans: str, left: dict[str, int]) -> None:
+    parent = client.model.create(user=client.ann, title="parent")
+    client.model.create(user=client.ann, title="child", parent=parent.id)
+    with_traits(client, orphans=orphans)
+
+    client.ask("DELETE", f"/item/{parent.id}")
+
+    assert {each.title: each.parent for each in client.model.items()} == left
+
+
+def test_a_parent_is_completed_with_its_last_child(client: Client) -> None:
+    with_traits(client, completes_parents=True)
+    top = client.model.create(user=client.ann, title="top")
+    parent = client.model.create(user=client.ann, title="parent", parent=top.id)
+    children = [client.model.create(user=client.ann, title=t, parent=parent.id) for t in "ab"]
+
+    for child, completed in zip(children, (False, True), strict=True):
+        client.ask("PUT", f"/item/{child.id}", completed="true")
+        assert (parent.get("completed"), top.get("completed")) == (completed, completed)
+
+
+def test_versions_that_jump(client: Client) -> None:
+    with_traits(client, version_step=3)
+    item = client.ask("POST", "/item", title="a")
+    path = f"/item/{item['id']}"
+
+    versions = [client.ask("PUT", path, title=each)["version"] for each in "abb"]
+
+    assert (item["version"], versions) == (3, [3, 6, 6])
+
+
 def test_dates_in_order(client: Client) -> None:
     early, late = "2026-03-05T10:00:00.000+00:00", "2026-03-06T10:00:00.000+00:00"
     item = client.ask("POST", "/item", title="a", start_date=late, end_date=early)

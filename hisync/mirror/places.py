@@ -1,0 +1,101 @@
+"""Where rows stand, whatever their cells say, and the few writes that only mending needs.
+
+Public: `Place`, `load_places`, `load_raw`, `last_states`, `log_insert`, `rename_row`,
+`move_changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, type_coerce, update
+from sqlalchemy.types import NullType
+
+from hisync.mirror.base import chunks
+from hisync.mirror.cells import cell_text, to_json
+from hisync.mirror.rows import LocalRow
+from hisync.mirror.tables import ITEM_TABLES, change_log
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One row of an item table: its key, and what its `id` cell says, which may be anything."""
+
+    table: str
+    guid: str
+    id: Any
+
+
+def load_places(connection: Connection) -> list[Place]:
+    """Every row of the item tables."""
+    return [
+        Place(name, guid, number)
+        for name, table in ITEM_TABLES.items()
+        for guid, number in connection.execute(
+            select(table.c.guid, type_coerce(table.c.id, NullType()))
+        )
+    ]
+
+
+def load_raw(connection: Connection, row: LocalRow) -> dict[str, str | None]:
+    """What the cells of a row hold that can't be read, as text."""
+    if not row.unreadable:
+        return {}
+    target = ITEM_TABLES[row.table]
+    columns = [type_coerce(target.c[c], NullType()).label(c) for c in row.unreadable]
+    found = connection.execute(select(*columns).where(target.c.guid == row.guid)).mappings().one()
+    return {column: _text(found[column]) for column in row.unreadable}
+
+
+def _text(cell: Any) -> str | None:
+    if isinstance(cell, bytes):
+        return cell.hex()
+    text = cell_text(cell)
+    # Bytes that are no UTF-8 come as half surrogates, which can't be written again.
+    return text and text.encode("utf-8", "backslashreplace").decode()
+
+
+def last_states(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str], str]:
+    """How the newest change of each of these rows stands, by (table, guid)."""
+    log = change_log.c
+    query = select(log.table_name, log.row_guid, log.state).order_by(log.seq)
+    return {
+        (table, guid): state
+        for chunk in chunks(guids)
+        for table, guid, state in connection.execute(query.where(log.row_guid.in_(chunk)))
+    }
+
+
+def log_insert(
+    connection: Connection, row: LocalRow, raw: Mapping[str, Any], now: datetime
+) -> None:
+    """Log a row as inserted just now, as the triggers do it: what it says, without the rest."""
+    said = {c: to_json(v) for c, v in row.values.items() if v is not None and v is not False}
+    connection.execute(
+        insert(change_log).values(
+            table_name=row.table,
+            row_guid=row.guid,
+            op="insert",
+            new_values={**said, **raw},
+            changed_at=now,
+        )
+    )
+
+
+def rename_row(connection: Connection, place: Place, guid: str) -> None:
+    """Give a row another key."""
+    target = ITEM_TABLES[place.table]
+    connection.execute(update(target).where(target.c.guid == place.guid).values(guid=guid))
+
+
+def move_changes(connection: Connection, seqs: Iterable[int], table: str, guid: str) -> None:
+    """Let these changes be of this row."""
+    for chunk in chunks(seqs):
+        connection.execute(
+            update(change_log)
+            .where(change_log.c.seq.in_(chunk))
+            .values(table_name=table, row_guid=guid)
+        )
