@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import hisync
-from hisync.cli import inspecting, playing, syncing
+from hisync.cli import deciding, inspecting, mending, playing, starting, syncing
 
 app = typer.Typer(
     name="hisync",
@@ -49,12 +49,15 @@ def _options(
     context.obj = config
 
 
+app.command("init")(starting.init)
 app.command("check")(inspecting.check)
 app.command("run")(syncing.run)
 app.command("sync")(syncing.sync)
 app.command("status")(inspecting.status)
-app.add_typer(inspecting.changes_app, name="changes")
-app.add_typer(inspecting.conflicts_app, name="conflicts")
+app.add_typer(deciding.changes_app, name="changes")
+app.add_typer(deciding.conflicts_app, name="conflicts")
+app.command("verify")(mending.verify)
+app.command("restore")(mending.restore)
 app.add_typer(syncing.db_app, name="db")
 app.command("sandbox")(playing.sandbox)
 app.command("demo")(playing.demo)
@@ -62,4 +65,4 @@ app.command("demo")(playing.demo)
 
 def main() -> None:
     """The entry point of the `hisync` command."""
-    app()
+    app(prog_name="hisync")  # also in the completion of `python -m hisync`

@@ -12,7 +12,7 @@ from hisync.api import HiTask
 from hisync.config import Config, require_credentials, security_warnings
 from hisync.engine import Clock
 from hisync.errors import ConfigurationError, HisyncError
-from hisync.mirror import migrate, requests, state
+from hisync.mirror import requests, state
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.purse import Purse
 
@@ -73,7 +73,7 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
         return
     try:
         mirror = stack.enter_context(open_mirror(config.database.url))
-        revision = migrate.current(mirror.engine)
+        revision = mirror.revision()
     except HisyncError as error:
         yield Finding("database", ok=False, text=str(error)), None
         return

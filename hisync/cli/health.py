@@ -1,52 +1,89 @@
-"""What `hisync status` knows: the mirror's state, and what it means. Public: `load_status`."""
+"""What `hisync status` knows: the state of a mirror, read and not judged.
+
+`advice` says what it means, `screen` prints it. Public: `Status`, `load_status`.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from hisync.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from hisync.cli import examples
+from hisync.config import Config, security_warnings
+from hisync.errors import MirrorError, SchemaError
 from hisync.mirror import changes, records, requests, rows, state
 from hisync.mirror.store import Mirror
 
+LONG: Final = 3600.0
+"""Seconds after which a change that a cycle has passed by counts as waiting for long."""
 
-@dataclass(frozen=True, slots=True)
+_OVER: Final = {"done", "merged", "discarded"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of a mirror.
+    """The state of a mirror; times are seconds since the epoch.
 
     Attributes:
         database: where the mirror is.
-        pid: the process that holds it, None when none does.
+        config: the configuration file, None if there is none.
+        fault: why the schema doesn't fit, None if it does.
+        warnings: what other users of the machine can read.
+        pid: the process that holds it, None when none does, 0 if it can't be told which.
         cursor: how far the mirror is.
         delta: what the server's delta was seen to be.
         last_cycle: what the last cycle did, None before the first.
         trouble: why no cycle has finished since, None if one has.
+        quiet_until: until when hiTask asked not to be asked.
         rows: rows by item table.
         changes: changes that wait or were rejected, by state.
+        rejected: the newest of those that were rejected.
+        stuck: rejected rows that others wait for.
+        waiting: changes that wait for long, and since when.
+        held_rows: some of the rows whose removal is held.
+        held_deletes: some of the deletions that are held.
         conflicts_open: conflicts that nobody has settled.
+        open_conflicts: the newest of those.
         conflicts: conflicts recorded in all.
         requests_last_minute: requests booked lately.
         requests_per_minute: the budget.
         poll_interval: seconds between two polls of the daemon.
-        now: when this was read, in seconds since the epoch.
+        full_every: seconds between two full readings.
+        direction: whether local edits are sent.
+        now: when this was read.
     """
 
     database: str
-    pid: int | None
-    cursor: str | None
-    delta: str
-    last_cycle: dict[str, Any] | None
-    trouble: str | None
-    rows: dict[str, int]
-    changes: dict[str, int]
-    conflicts_open: int
-    conflicts: int
-    requests_last_minute: int
+    config: str | None = None
+    fault: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    pid: int | None = None
+    cursor: str | None = None
+    delta: str = state.DeltaMode.UNKNOWN
+    last_cycle: dict[str, Any] | None = None
+    trouble: str | None = None
+    quiet_until: float | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+    rejected: list[examples.Example] = field(default_factory=list)
+    stuck: list[examples.Example] = field(default_factory=list)
+    waiting: dict[str, Any] = field(default_factory=lambda: {"number": 0, "oldest": None})
+    held_rows: list[examples.Example] = field(default_factory=list)
+    held_deletes: list[examples.Example] = field(default_factory=list)
+    conflicts_open: int = 0
+    open_conflicts: list[examples.Example] = field(default_factory=list)
+    conflicts: int = 0
+    requests_last_minute: int = 0
     requests_per_minute: int
     poll_interval: int
-    now: float = field(default_factory=time.time)
+    full_every: int
+    direction: str
+    now: float
 
     @property
     def held(self) -> dict[str, int]:
@@ -58,78 +95,67 @@ class Status:
         """Seconds since the last finished cycle."""
         return None if self.last_cycle is None else self.now - self.last_cycle["finished_at"]
 
-    @property
-    def last_cycle_text(self) -> str:
-        """The last cycle in words."""
-        if self.last_cycle is None or self.age is None:
-            return "none yet"
-        finished = datetime.fromtimestamp(self.last_cycle["finished_at"], UTC)
-        facts = ", ".join(
-            f"{name} {self.last_cycle[name]}" for name in ("pulled", "pushed", "conflicts")
-        )
-        return f"{finished:%Y-%m-%d %H:%M:%SZ}, {self.age:.0f} s ago: {facts}"
-
-    @property
-    def advice(self) -> list[str]:
-        """What is not well, each with what to do."""
-        found = []
-        if self.last_cycle is None:
-            found.append("nothing was mirrored yet: run `hisync sync`")
-        elif (
-            self.pid is not None and self.age is not None and self.age > 3 * self.poll_interval + 60
-        ):
-            found.append("the daemon has finished no cycle for a while: look at its log")
-        if self.held:
-            total = sum(self.held.values())
-            found.append(
-                f"{total} rows are gone from hiTask, more than safety.max_removals allows: if "
-                f"that is right, run `hisync sync --allow-removals {total}`"
-            )
-        if number := self.changes.get("held"):
-            found.append(
-                f"{number} deletions are held: if they are right, run "
-                f"`hisync sync --allow-deletes {number}`"
-            )
-        if number := self.changes.get("rejected"):
-            found.append(f"{number} changes were rejected: `hisync changes list` says why")
-        if self.trouble:
-            found.append(f"hiTask could not be asked the last time: {self.trouble}")
-        return found
-
-    @property
-    def well(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.advice
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {"well": self.well, "advice": self.advice, **asdict(self), "held": self.held}
-
 
 def load_status(config: Config, mirror: Mirror) -> Status:
-    """Read the state of a mirror, changing nothing."""
+    """Read the state of a mirror, changing nothing; of one that doesn't fit, what can be read.
+
+    Raises:
+        MirrorError: if it can't be read although its schema fits.
+    """
     now = time.time()
-    with mirror.reading() as connection:
-        engine_state = state.load(connection)
-        counted = changes.counts(connection)
-        booked = requests.booked_since(connection, now - 60)
-        return Status(
-            database=str(mirror.path),
-            pid=mirror.holder(),
-            cursor=engine_state.cursor,
-            delta=engine_state.delta,
-            last_cycle=engine_state.last_cycle,
-            trouble=engine_state.trouble,
-            rows=dict(rows.count_rows(connection)),
-            changes={
-                name: number
-                for name, number in sorted(counted.items())
-                if name not in {"done", "merged", "discarded"}
-            },
-            conflicts_open=records.open_conflicts(connection),
-            conflicts=records.count_conflicts(connection),
-            requests_last_minute=sum(number for _, number in booked),
-            requests_per_minute=config.rate.requests_per_minute,
-            poll_interval=config.sync.poll_interval,
-            now=now,
-        )
+    fault = _fault(mirror)
+    facts: dict[str, Any] = {}
+    try:
+        with mirror.reading() as connection:
+            facts = _facts(connection, now)
+    except (MirrorError, DatabaseError):
+        if fault is None:
+            raise
+    return Status(
+        database=str(mirror.path),
+        config=None if config.file is None else str(config.file),
+        fault=fault,
+        warnings=security_warnings(config),
+        pid=mirror.holder(),
+        requests_per_minute=config.rate.requests_per_minute,
+        poll_interval=config.sync.poll_interval,
+        full_every=config.sync.full_every,
+        direction=config.sync.direction,
+        now=now,
+        **facts,
+    )
+
+
+def _fault(mirror: Mirror) -> str | None:
+    try:
+        mirror.check()
+    except SchemaError as error:
+        return str(error)
+    return None
+
+
+def _facts(connection: Connection, now: float) -> dict[str, Any]:
+    """What stands in the mirror, by the names of `Status`."""
+    memory = state.load(connection)
+    finished = (memory.last_cycle or {}).get("finished_at", 0.0)
+    passed_by = datetime.fromtimestamp(max(0.0, min(finished, now - LONG)), UTC)
+    counted = changes.counts(connection)
+    below = examples.below_rejected(connection)
+    return {
+        "cursor": memory.cursor,
+        "delta": memory.delta,
+        "last_cycle": memory.last_cycle,
+        "trouble": memory.trouble,
+        "quiet_until": memory.quiet_until,
+        "rows": dict(rows.count_rows(connection)),
+        "changes": {name: n for name, n in sorted(counted.items()) if name not in _OVER},
+        "rejected": examples.changes_in(connection, "rejected"),
+        "stuck": examples.stuck(connection, below),
+        "waiting": examples.waiting(connection, passed_by.replace(tzinfo=None), below),
+        "held_rows": examples.removals(connection, memory.held),
+        "held_deletes": examples.changes_in(connection, "held"),
+        "conflicts_open": records.open_conflicts(connection),
+        "open_conflicts": examples.open_conflicts(connection),
+        "conflicts": records.count_conflicts(connection),
+        "requests_last_minute": sum(n for _, n in requests.booked_since(connection, now - 60)),
+    }

@@ -1,12 +1,13 @@
 """Opening what commands need: configuration, logs, mirror, engine.
 
 Everything heavy is imported only here and only when asked for, so that `--help` stays quick.
-Public: `read_config`, `open_to_read`, `open_engine`.
+Public: `own_name`, `read_config`, `open_to_read`, `open_engine`.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from hisync.config import Config
     from hisync.engine import Engine
     from hisync.mirror.store import Mirror
+
+
+def own_name(explicit: Path | None) -> str:
+    """How to call hisync again on the same configuration, in commands to copy."""
+    return "hisync" if explicit is None else f"hisync --config {shlex.quote(str(explicit))}"
 
 
 def read_config(explicit: Path | None) -> Config:
@@ -37,19 +43,27 @@ def read_config(explicit: Path | None) -> Config:
 
 
 @contextmanager
-def open_to_read(config: Config) -> Iterator[Mirror]:
+def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
     """The mirror for a command that only looks; nothing is created or upgraded.
+
+    Args:
+        config: the configuration.
+        check: whether its schema must fit.
 
     Raises:
         MirrorError: if there is no mirror yet.
+        SchemaError: if its schema must fit and doesn't.
     """
     from hisync.mirror.store import open_mirror
 
     path = config.database.sqlite_path
     if path is not None and not path.exists():
+        if config.file is None:
+            raise MirrorError(f"no configuration, and no mirror at {path}: run `hisync init`")
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
     with open_mirror(config.database.url) as mirror:
-        mirror.check()
+        if check:
+            mirror.check()
         yield mirror
 
 

@@ -36,6 +36,7 @@ def sync(
     ] = 0,
 ) -> None:
     """One full cycle now: fetch, merge, send. Ends with a summary."""
+    from hisync.cli.progress import progress_bar
     from hisync.cycle import preview, run_cycle
     from hisync.errors import ConfigurationError
 
@@ -45,9 +46,12 @@ def sync(
     with open_engine(config) as engine:
         engine.allow_removals, engine.allow_deletes = allow_removals, allow_deletes
         if dry_run:
-            _print_preview(preview(engine, full=full, pull_only=pull_only))
+            with progress_bar() as engine.progress:
+                planned = preview(engine, full=full, pull_only=pull_only)
+            _print_preview(planned)
             return
-        summary = run_cycle(engine, full=full, pull_only=pull_only)
+        with progress_bar() as engine.progress:
+            summary = run_cycle(engine, full=full, pull_only=pull_only)
     _print_summary(summary)
     raise typer.Exit(_exit_code(summary, sent=engine.rules.push and not pull_only))
 
@@ -79,14 +83,13 @@ def run(context: typer.Context) -> None:
 @reported
 def db_upgrade(context: typer.Context) -> None:
     """Bring the schema to this version's, and put missing capture triggers back."""
-    from hisync.mirror import migrate
     from hisync.mirror.store import open_mirror
 
     config = read_config(context.obj)
     url, mode = config.database.url, config.database.file_mode_bits
     with open_mirror(url, file_mode=mode) as mirror:
         mirror.lock()
-        before, after = migrate.upgrade_schema(mirror.engine)
+        before, after = mirror.upgrade()
     typer.echo(f"schema {after}" + (f" (was {before or 'empty'})" if before != after else ""))
 
 
@@ -103,7 +106,7 @@ def db_current(context: typer.Context) -> None:
     if path is not None and not path.exists():
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
     with open_mirror(config.database.url) as mirror:
-        at = migrate.current(mirror.engine)
+        at = mirror.revision()
     newest = migrate.head()
     typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))
 

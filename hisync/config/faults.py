@@ -46,16 +46,20 @@ class Origins:
     Attributes:
         file: the configuration file, None if there is none.
         variables: the environment variable of each key that was set by one.
+        options: the command line's option of each key that was set by one.
     """
 
     file: Path | None
     variables: dict[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, key: str) -> str:
         """Where a key's value stands, in words."""
         while key:
             if key in self.variables:
                 return f"environment variable {self.variables[key]}"
+            if key in self.options:
+                return f"option {self.options[key]}"
             key = key.rpartition(".")[0]
         return f"in {self.file}" if self.file else "by default"
 

@@ -3,7 +3,7 @@
 The environment is laid over by hand and not by pydantic-settings, because every fault is to be
 reported, a variable that sets nothing too, and with the variable's name.
 
-Public: `find_config`, `load_config`.
+Public: `find_config`, `load_config`, `check_config`.
 """
 
 from __future__ import annotations
@@ -85,8 +85,36 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     faults: list[str] = []
     file = path.absolute() if path else None
-    origins = Origins(file)
     data = _read_toml(file, faults) if file else {}
+    return _check(data, Origins(file), environ, faults)
+
+
+def check_config(
+    data: Mapping[str, Mapping[str, Any]],
+    file: Path,
+    environ: Mapping[str, str],
+    options: Mapping[str, str],
+) -> Config:
+    """Check a configuration that is not written yet, in the words of `load_config`.
+
+    Args:
+        data: the file's tables.
+        file: where it is going to be.
+        environ: as for `load_config`.
+        options: the command line's option that each key came from.
+
+    Raises:
+        ConfigurationError: all that is wrong, one line a fault.
+    """
+    tables = {section: dict(values) for section, values in data.items()}
+    return _check(tables, Origins(file, options=options), environ, [])
+
+
+def _check(
+    data: dict[str, Any], origins: Origins, environ: Mapping[str, str], faults: list[str]
+) -> Config:
+    """Lay the environment over the file's tables and check what comes out."""
+    file = origins.file
     secrets_in_file = _literal_secrets(data)
     _lay_environment_over(data, environ, origins, faults)
     _keep_one_of_each_pair(data, origins, faults)

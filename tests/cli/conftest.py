@@ -95,12 +95,15 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "hisync", *arguments]
 
-    def run(self, *arguments: str) -> Done:
+    def run(self, *arguments: str, typed: str | None = None, **environment: str) -> Done:
         """Run a command to its end in this process, which is a tenth of a new one's time."""
         kept = {name: None for name in os.environ if "HISYNC" in name}
         with contextlib.chdir(self.folder), _logs_kept():
             result = CliRunner().invoke(
-                app, arguments, env={**kept, "HOME": str(self.folder), "COLUMNS": "200"}
+                app,
+                arguments,
+                input=typed,
+                env={**kept, "HOME": str(self.folder), "COLUMNS": "200", **environment},
             )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

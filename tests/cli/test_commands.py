@@ -192,3 +192,11 @@ def test_the_sandbox_names_what_a_configuration_needs(site: Site) -> None:
     assert [line.split()[0] for line in lines] == ["base_url", "login", "password", "api_key"]
     bad = site.run("sandbox", "--fault", "nonsense")
     assert (bad.returncode, "a fault is" in bad.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["db", "upgrade"], ["db", "current"], ["check", "--offline"]])
+def test_a_file_that_is_no_database_is_named(site: Site, command: list[str]) -> None:
+    site.database.write_text("no database\n" * 500)
+    done = site.run(*command)
+    assert done.returncode == 1
+    assert str(site.database) in done.stdout + done.stderr

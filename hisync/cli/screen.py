@@ -1,0 +1,88 @@
+"""The one screen of `hisync status`. Public: `print_status`, `status_as_dict`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import typer
+
+from hisync.cli.advice import Advice, in_words, one_line
+from hisync.cli.health import Status
+
+_ENDLESS: Final = 1_000_000
+"""The width of a pipe: whole lines."""
+
+
+def status_as_dict(status: Status, advice: Sequence[Advice]) -> dict[str, Any]:
+    """For `--json`: the facts, and what they mean."""
+    judged = {"well": not advice, "advice": [str(one) for one in advice]}
+    return {**judged, **asdict(status), "held": status.held}
+
+
+def print_status(status: Status, advice: Sequence[Advice]) -> None:
+    """What is not well, with the commands that mend it; then the facts."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+    typer.echo(f"{'needs attention' if advice else 'all is well'}: {status.database}")
+    for one in advice:
+        _print_advice(one, width)
+    for name, text in _facts(status):
+        _print_wrapped(f"{name:<13} ", text, width)
+
+
+def _print_advice(advice: Advice, width: int) -> None:
+    _print_wrapped("  ! ", advice.what, width)
+    for row in advice.rows:
+        _print_wrapped("      ", row, width)
+    longest = max((len(command) for command, _ in advice.commands), default=0)
+    for command, why in advice.commands:
+        # Never wrapped: it is there to be copied, comment and all.
+        typer.echo(f"    {command:<{longest}}  # {why}")
+
+
+def _print_wrapped(first: str, text: str, width: int) -> None:
+    rest = " " * (len(first) + (2 if not first.strip() else 0))
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    typer.echo("\n".join(lines) or first.rstrip())
+
+
+def _facts(status: Status) -> list[tuple[str, str]]:
+    rows = ", ".join(f"{number} {table}" for table, number in status.rows.items() if number)
+    budget = f"{status.requests_last_minute} of {status.requests_per_minute} requests"
+    return [
+        ("daemon", "none" if status.pid is None else f"running, process {status.pid or 'unknown'}"),
+        ("last cycle", _last_cycle(status)),
+        ("cursor", f"{one_line(status.cursor or 'none yet')} (delta: {status.delta})"),
+        ("rows", rows or "none"),
+        ("changes", _changes(status)),
+        ("conflicts", f"{status.conflicts_open} open, {status.conflicts} recorded"),
+        ("rate budget", f"{budget} in the last minute"),
+    ]
+
+
+def _last_cycle(status: Status) -> str:
+    last, age = status.last_cycle, status.age
+    if last is None or age is None:
+        return "none yet"
+    finished = datetime.fromtimestamp(last["finished_at"], UTC)
+    did = ", ".join(f"{name} {last[name]}" for name in ("pulled", "pushed", "conflicts"))
+    return f"{finished:%Y-%m-%d %H:%M:%SZ}, {in_words(age)} ago: {did}"
+
+
+def _changes(status: Status) -> str:
+    states = ", ".join(f"{number} {state}" for state, number in status.changes.items())
+    if states and status.direction == "pull-only":
+        states += " (sync.direction is pull-only: nothing is sent)"
+    return states or "none waiting, none rejected"
