@@ -52,6 +52,7 @@ def identify(
     items: Sequence[Item],
     live: Collection[int] | None,
     answering: Intent | None = None,
+    adopted: Mapping[int, str] | None = None,
 ) -> Identities:
     """Find the row of each item.
 
@@ -60,17 +61,19 @@ def identify(
         items: whole items.
         live: the ids of all items of the account, None where they aren't known.
         answering: the write that the one item answers; it is that row, whatever its guid.
+        adopted: rows that items are by other evidence than their guid, by the item's id.
     """
     by_id = load_bases_by_id(connection, (item.id for item in items))
     strangers = [item for item in items if item.id not in by_id]
-    by_guid = load_bases(connection, (item.guid for item in strangers))
+    named = {item.guid for item in strangers} | set((adopted or {}).values())
+    by_guid = load_bases(connection, named)
     aliases = load_aliases(connection)
     guids = {number: base.guid for number, base in by_id.items()}
     bases = dict(by_id)
     duplicates: dict[str, list[int]] = {}
     taken = set(guids.values())
     for item in sorted(strangers, key=lambda one: one.id):
-        guid = answering.guid if answering else item.guid
+        guid = answering.guid if answering else (adopted or {}).get(item.id, item.guid)
         twin = by_guid.get(guid)
         if guid in taken or (twin is not None and _lives(twin, live)):
             other = twin.id if twin else next(n for n, g in guids.items() if g == guid)

@@ -8,16 +8,27 @@ counts only where it was seen to name every item. Public: `Reading`, `fetch_chan
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from hisync.api import ItemsAnswer
 from hisync.engine import Engine
-from hisync.errors import LookAgainError, RefusedError, ServiceError
+from hisync.errors import (
+    LookAgainError,
+    RefusedError,
+    RetryLaterError,
+    ServiceError,
+    SlowDownError,
+    UnreachableError,
+)
 from hisync.mirror import base as bases
 from hisync.mirror import state
 from hisync.mirror.state import DeltaMode, EngineState
 
 ENDPOINT_DEPRECATED = 86
 """hiTask's code for an endpoint that is no more."""
+
+BROKEN_AFTER = 2
+"""Failures in a row after which a delta that only ever fails is taken for missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,7 @@ class Reading:
         mode: what the server's delta is now known to be.
         undecided: whether a full read beside this delta would tell what the delta is.
         delta_failed_at: when the server was last seen to have no delta, None while it has one.
+        delta_errors: failures of the delta in a row beside which a full read worked.
     """
 
     answer: ItemsAnswer
@@ -37,6 +49,7 @@ class Reading:
     mode: DeltaMode
     undecided: bool = False
     delta_failed_at: float | None = None
+    delta_errors: int = 0
 
     @property
     def complete(self) -> bool:
@@ -54,6 +67,10 @@ def fetch_changes(engine: Engine) -> Reading:
     try:
         answer = engine.api.fetch_delta(before.cursor)
     except (LookAgainError, RefusedError) as error:
+        return _fall_back(engine, before, error)
+    except RetryLaterError as error:
+        if not _is_the_deltas_own(error):
+            raise
         return _fall_back(engine, before, error)
     if answer.cursor is None:
         answer = replace(answer, cursor=before.cursor)
@@ -84,6 +101,15 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at)
 
 
+def _is_the_deltas_own(error: RetryLaterError) -> bool:
+    """Whether another request may fare better: neither the way nor the whole service fails."""
+    return not (
+        isinstance(error, SlowDownError | UnreachableError)
+        or error.status in {None, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+        or error.retry_after is not None
+    )
+
+
 def _full_is_due(engine: Engine, before: EngineState) -> bool:
     if before.last_full_at is None:
         return True
@@ -106,6 +132,12 @@ def _fall_back(engine: Engine, before: EngineState, error: ServiceError) -> Read
         )
     missing = error.status in {404, 405, 410, 501} or error.code == ENDPOINT_DEPRECATED
     reading = fetch_everything(engine)
-    if not missing:
-        return reading
-    return replace(reading, mode=DeltaMode.NONE, delta_failed_at=engine.clock.time())
+    errors = before.delta_errors + 1 if isinstance(error, RetryLaterError) else 0
+    if not missing and errors < BROKEN_AFTER:
+        return replace(reading, delta_errors=errors)
+    return replace(
+        reading,
+        mode=DeltaMode.NONE,
+        delta_failed_at=engine.clock.time(),
+        delta_errors=errors,
+    )

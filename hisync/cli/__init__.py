@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import hisync
-from hisync.cli import inspecting, playing, syncing
+from hisync.cli import inspecting, playing, reporting, syncing
 
 app = typer.Typer(
     name="hisync",
@@ -55,6 +55,7 @@ app.command("sync")(syncing.sync)
 app.command("status")(inspecting.status)
 app.add_typer(inspecting.changes_app, name="changes")
 app.add_typer(inspecting.conflicts_app, name="conflicts")
+app.add_typer(reporting.report_app, name="report")
 app.add_typer(syncing.db_app, name="db")
 app.command("sandbox")(playing.sandbox)
 app.command("demo")(playing.demo)

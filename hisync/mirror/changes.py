@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select, update
 
 from hisync.change import Change
 from hisync.mirror.base import chunks
@@ -34,6 +34,13 @@ def unfinished(
         for row in connection.execute(one).mappings():
             found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
+
+
+def unfinished_where(connection: Connection, condition: ColumnElement[bool]) -> list[Change]:
+    """The changes without an end that a condition on `change_log` names, oldest first."""
+    query = select(change_log).where(change_log.c.finished_at.is_(None), condition)
+    rows = connection.execute(query.order_by(change_log.c.seq)).mappings()
+    return [_change(row) for row in rows]
 
 
 def set_state(

@@ -6,8 +6,10 @@ Public: `EngineState`, `DeltaMode`, `load`, `save`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
@@ -33,6 +35,8 @@ class EngineState:
         cursor: the opaque cursor of the last answer that was applied.
         delta: what the server's delta is good for.
         delta_failed_at: when it was last seen to be missing, in seconds since the epoch.
+        delta_errors: how often in a row it has failed where a full read worked.
+        keeps_guid: whether the service keeps the guid of a create, None while not known.
         folded_seq: the newest `change_log` row that was folded into the base.
         fence: the number of the process that may write, counted up by each new one.
         last_full_at: when a full read was last applied, in seconds since the epoch.
@@ -40,12 +44,16 @@ class EngineState:
         trouble: why no cycle has finished since, None if one has.
         quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
         time_zone: the account's time zone as hiTask's preferences name it.
+        zone_offset: the minutes that the account's clocks are ahead of UTC today; views use it.
+        people: what is remembered of the last reading of people, groups and tags.
     """
 
     account_id: int | None = None
     cursor: str | None = None
     delta: str = DeltaMode.UNKNOWN
     delta_failed_at: float | None = None
+    delta_errors: int = 0
+    keeps_guid: bool | None = None
     folded_seq: int = 0
     fence: int = 0
     last_full_at: float | None = None
@@ -53,6 +61,16 @@ class EngineState:
     trouble: str | None = None
     quiet_until: float | None = None
     time_zone: str | None = None
+    zone_offset: int | None = None
+    people: dict[str, Any] | None = None
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone that hiTask's preferences name; UTC while none is known."""
+        try:
+            return ZoneInfo(self.time_zone) if self.time_zone else UTC
+        except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
+            return UTC
 
     @property
     def held(self) -> dict[str, int]:

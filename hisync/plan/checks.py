@@ -27,11 +27,13 @@ class Neighbours:
         parent: how the row's parent stands.
         ancestors: the row's parent, its parent, and so on, as far as they go.
         children: rows in the mirror whose parent it is.
+        unsettled: whether a write to one of the ancestors is still being looked up.
     """
 
     parent: Standing = "none"
     ancestors: Sequence[str] = ()
     children: int = 0
+    unsettled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def _check_update(
     if "parent_guid" in changes and "parent_guid" not in columns:
         if around.parent == "waiting":
             return Refusal(columns=columns, waits="its new parent is not on hiTask yet")
+        if around.unsettled and changes["parent_guid"] is not None:
+            return Refusal(columns=columns, waits="a change of a row above it is being looked up")
         bad = _bad_parent(guid, changes["parent_guid"], around)
         if bad:
             columns["parent_guid"] = bad

@@ -1,7 +1,7 @@
 """What the arrival of our own write proves about the base, and how its changes end.
 
-Pure. Public: `base_after_write`, `columns_edited_after`, `last_edits`, `end_changes`, `Ending`,
-`unsent_columns`.
+Pure. Public: `base_after_write`, `arrived_as`, `columns_edited_after`, `last_edits`,
+`end_changes`, `Ending`, `unsent_columns`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hisync.change import Change
-from hisync.items import Value, Values, fields_of, same_value
+from hisync.items import Access, Field, FieldType, Value, Values, fields_of, same_value
 from hisync.plan.actions import Action, SendArchive, SendCreate, SendDelete, SendUpdate
 
 
@@ -49,14 +49,17 @@ def base_after_write(
         theirs = remote.get(column, field.empty)
         ours = theirs if local is None else local.get(column, field.empty)
         if column in sent:
+            ours_there = direct or arrived_as(field, sent[column], theirs)
             arrived = same_value(field, sent[column], theirs)
-            if arrived or (direct and (maybe_older or column in edited_since)):
+            if arrived or (ours_there and (maybe_older or column in edited_since)):
                 after[column] = theirs
-            elif direct:
+            elif ours_there:
                 after[column] = ours  # so that theirs is taken
             else:
                 # A create that shows must have arrived whole; an update may not have.
                 after[column] = sent[column] if base is None else before
+        elif base is None and field.access is Access.COUNTED:
+            after[column] = field.empty  # a new item starts without; what it has is to be added
         elif base is None:  # what the service filled in by itself is nobody's edit
             filled_in = direct or local is None or field.never_empty or not field.writable
             ours_since = theirs if filled_in else field.empty
@@ -64,6 +67,14 @@ def base_after_write(
         else:
             after[column] = before
     return after
+
+
+def arrived_as(field: Field, sent: Value, stored: Value) -> bool:
+    """Whether a stored value can be what hiTask made of the sent one: texts get trimmed there."""
+    if same_value(field, sent, stored):
+        return True
+    texts = isinstance(sent, str) and isinstance(stored, str)
+    return texts and field.type is FieldType.TEXT and sent.split() == stored.split()
 
 
 def columns_edited_after(table: str, changes: Iterable[Change], seq: int) -> frozenset[str]:

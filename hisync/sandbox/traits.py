@@ -22,9 +22,11 @@ class Traits:
     cursor: bool = True
     cursor_header: str = "X-Cursor"
     nulls: bool = False
-    # The history: wrapped in an object, and only its last ten units.
+    # The history: wrapped in an object, only its last ten units, and how it shows a comment that
+    # was deleted: its unit renamed, another unit that names it, or nothing at all.
     history_wrapped: bool = False
     free_history: bool = False
+    deleted_comments: str = "renamed"
     # Writes.
     put_needs_guid_and_title: bool = False
     delete_by: str = "both"
@@ -33,6 +35,7 @@ class Traits:
     answers_item: bool = True
     time_spent_writable: bool = True
     trims_titles: bool = False
+    trims_comments: bool = False
     orders_dates: bool = False
     # Limits: 0 is none.
     items_limit: int = 0
@@ -44,6 +47,7 @@ class Traits:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "deleted_comments": ("renamed", "named", "untraced"),
     "delete_by": ("id", "guid", "both"),
     "repeated_guid": ("returns_existing", "duplicates", "refuses"),
     "limit_answer": ("429", "67", "87"),

@@ -1,0 +1,150 @@
+"""What an item looks like once hiTask has had it in hands: other guids, trimmed texts, no delta."""
+
+from __future__ import annotations
+
+import pytest
+
+from hisync.errors import RetryLaterError
+from hisync.sandbox import LOGIN
+from tests.engine.conftest import MakeWorld
+from tests.world import World
+
+GUID = "00000000-0000-4000-8000-00000000000a"
+OTHER = "00000000-0000-4000-8000-00000000000b"
+IGNORES_GUIDS = ["keeps_guid=false"]
+
+
+def titled(world: World, title: str) -> list[int]:
+    return [item.id for item in world.service.model.items() if item.title == title]
+
+
+@pytest.mark.parametrize("delta", ["delta=true", "delta=false", "stubs=false"])
+def test_a_create_with_a_lost_answer_is_known_by_what_was_sent(
+    new_world: MakeWorld, delta: str
+) -> None:
+    world = new_world(items=5, traits=[*IGNORES_GUIDS, delta])
+    world.sync()
+    project = world.one("SELECT guid FROM projects LIMIT 1")["guid"]
+    world.sql(
+        "INSERT INTO tasks (guid, title, tags, due_date, parent_guid) VALUES (?, ?, ?, ?, ?)",
+        *(GUID, "new", '["a", "b"]', "2026-05-01 10:00", project),
+    )
+    world.service.faults.add("POST /item:drop_after:1")
+    world.sync()
+    assert world.sync().pushed == 0
+    (number,) = titled(world, "new")
+    assert world.one("SELECT guid, id FROM tasks WHERE title = 'new'") == {
+        "guid": GUID,
+        "id": number,
+    }
+    assert world.changes() == [("insert", "done")]
+    world.sql("UPDATE tasks SET title = 'newer' WHERE guid = ?", GUID)
+    world.sync()
+    assert titled(world, "newer") == [number]
+
+
+def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new'), (?, 'new')", GUID, OTHER)
+    world.service.faults.add("POST /item:drop_after:2")
+    world.sync()
+    world.sync()
+    assert len(titled(world, "new")) == 2
+    rows = world.sql("SELECT guid, id FROM tasks WHERE title = 'new'")
+    assert {row["guid"] for row in rows} == {GUID, OTHER}
+    assert {row["id"] for row in rows} == set(titled(world, "new"))
+
+
+def test_where_guids_are_kept_another_persons_equal_item_is_not_taken_for_ours(
+    world: World,
+) -> None:
+    world.sync()
+    world.sql("INSERT INTO tasks (title) VALUES ('the first teaches that guids are kept')")
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
+    model = world.service.model
+    world.service.faults.add("POST /item:drop_before:1")
+    model.create(user=model.user(LOGIN), title="new", category=1)
+    world.sync()
+    world.sync()
+    assert len(titled(world, "new")) == 2
+
+
+def test_an_item_that_differs_from_what_was_sent_is_a_strangers(new_world: MakeWorld) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title, color) VALUES (?, 'new', 3)", GUID)
+    model = world.service.model
+    world.service.faults.add("POST /item:drop_before:1")
+    model.create(user=model.user(LOGIN), title="new", category=1)
+    world.sync()
+    world.sync()
+    assert len(titled(world, "new")) == 2
+
+
+@pytest.mark.parametrize("statement", ["INSERT", "UPDATE"])
+def test_a_text_that_was_only_trimmed_is_nobodys_conflict(
+    new_world: MakeWorld, statement: str
+) -> None:
+    world = new_world(items=5, traits=["trims_titles"])
+    world.sync()
+    if statement == "UPDATE":
+        world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'old')", GUID)
+        world.sync()
+        world.sql("UPDATE tasks SET title = 'new  ' WHERE guid = ?", GUID)
+        world.service.faults.add("PUT /item/*:drop_after:1")
+    else:
+        world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new  ')", GUID)
+        world.service.faults.add("POST /item:drop_after:1")
+    world.sync()
+    world.sync()
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "new"}
+    assert len(titled(world, "new")) == 1
+    assert world.sql("SELECT * FROM conflicts") == []
+
+
+def test_a_row_waits_for_the_lost_answer_of_the_one_it_moves_under(world: World) -> None:
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'below')", GUID)
+    world.sql("INSERT INTO tasks (guid, title, parent_guid) VALUES (?, 'above', ?)", OTHER, GUID)
+    world.sync()
+    world.sql("UPDATE tasks SET parent_guid = NULL WHERE guid = ?", OTHER)
+    world.sql("UPDATE tasks SET parent_guid = ? WHERE guid = ?", OTHER, GUID)
+    world.service.faults.add("PUT /item/*:drop_before:1")
+    world.sync()
+    assert [state for _, state in world.changes()[2:]] == ["done", "done"]
+    below, above = titled(world, "below")[0], titled(world, "above")[0]
+    assert world.service.model.item(below).parent == above
+    assert world.service.model.item(above).parent == 0
+
+
+def test_a_delta_that_only_ever_fails_is_replaced_by_full_reads(world: World) -> None:
+    world.sync()
+    world.service.faults.add("GET /item/delta/*:status=500:9")
+    model = world.service.model
+    model.create(user=model.user("ann@example.com"), title="theirs", category=1)
+    assert world.sync().pulled == 1
+    world.sync()
+    world.service.reset_log()
+    world.sync()
+    assert [entry.path for entry in world.service.log] == ["/item"]
+
+
+def test_one_failure_of_the_delta_is_forgotten(world: World) -> None:
+    world.sync()
+    for _ in range(3):
+        world.service.faults.add("GET /item/delta/*:status=500:1")
+        world.sync()
+        world.service.reset_log()
+        world.sync()
+        assert [entry.path.split("/")[2:3] for entry in world.service.log] == [["delta"]]
+
+
+def test_maintenance_is_not_the_deltas_own_trouble(world: World) -> None:
+    world.sync()
+    world.service.reset_log()
+    world.service.faults.add("GET /item/delta/*:status=503:1")
+    with pytest.raises(RetryLaterError):
+        world.sync()
+    assert len(world.service.log) == 1
