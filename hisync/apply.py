@@ -19,7 +19,8 @@ from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
-from hisync.items import DATE_TYPES, Item, Level, Values, fields_of, same_value
+from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
+from hisync.ledger import entries_of, load_totals, reject_entries, settle, with_totals
 from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.base import Base, base_values
 from hisync.mirror.cells import to_json
@@ -34,6 +35,7 @@ from hisync.plan.proof import (
     last_edits,
     unsent_columns,
 )
+from hisync.totals import total_arrived
 from hisync.writes import Writes, report_conflicts
 
 _DATES: Final = {column for column, f in fields_of("tasks").items() if f.type in DATE_TYPES}
@@ -105,6 +107,7 @@ class _View:
     changes: Mapping[Key, Sequence[Change]]
     direct: bool
     had_holes: bool
+    spent: Mapping[int, bool]
     writes: Writes = field(default_factory=Writes)
 
 
@@ -115,6 +118,7 @@ def apply_items(
     *,
     live: Collection[int] | None,
     answering: Intent | None = None,
+    spent: Mapping[int, bool] | None = None,
 ) -> Applied:
     """Bring the rows of these items to what hiTask says, unsent changes kept.
 
@@ -124,6 +128,7 @@ def apply_items(
         items: whole items.
         live: the ids of all items of the account where they are known, None where not.
         answering: the write that `items` answer; None when they were read.
+        spent: what was looked up about totals with lost answers, by the item's id.
     """
     pending = intents.load_intents(connection)
     adopted = {} if answering else adopt(connection, items, pending)
@@ -141,10 +146,14 @@ def apply_items(
     ]
     if answering is not None and answering.op == "create":
         learn_guid_habit(connection, answering, items[0])
-    view = _load_view(connection, shown, direct=answering is not None)
+    view = _load_view(engine, connection, shown, direct=answering is not None, spent=spent or {})
     for one in shown:
         _apply_one(engine, connection, one, view)
     view.writes.flush(connection, engine.clock.now())
+    by_table: dict[str, list[str]] = {}
+    for one in shown:
+        by_table.setdefault(one.item.table, []).append(one.guid)
+    settle(engine, connection, by_table)
     report_conflicts(engine.log, view.writes.conflicts)
     return Applied(view.writes.rows_touched, len(view.writes.conflicts))
 
@@ -154,15 +163,32 @@ def _report_duplicates(engine: Engine, found: Identities) -> None:
         engine.log.warning("duplicate_guid", guid=guid, ids=ids)
 
 
-def _load_view(connection: Connection, shown: Sequence[Shown], *, direct: bool) -> _View:
+def _load_view(
+    engine: Engine,
+    connection: Connection,
+    shown: Sequence[Shown],
+    *,
+    direct: bool,
+    spent: Mapping[int, bool],
+) -> _View:
     keys = {(s.table_before, s.guid) for s in shown}
+    local = rows.load_every(connection, keys)
     # Only what is dirty or in flight has changes to look at.
-    busy = [s.guid for s in shown if s.base is None or s.base.dirty or s.intent]
+    unsettled = [s for s in shown if s.base is None or s.base.dirty or s.intent]
+    busy = [s.guid for s in unsettled]
+    people_wrote = {
+        key: local[key] for key in ((s.table_before, s.guid) for s in unsettled) if key in local
+    }
+    if people_wrote:
+        known = {s.guid: s.base for s in unsettled if s.base is not None}
+        totals = load_totals(engine, connection, busy)
+        local |= with_totals(people_wrote, totals, known)
     return _View(
-        rows=rows.load_every(connection, keys),
+        rows=local,
         changes=changes.unfinished(connection, busy) if busy else {},
         direct=direct,
         had_holes=state.load(connection).had_holes,
+        spent=spent,
     )
 
 
@@ -236,6 +262,11 @@ def _apply_to_dirty(
         ours = {**ours, **{column: before.get(column) for column in local.unreadable}}
     proven = before
     since: frozenset[str] = frozenset()
+    spent = False
+    if intent is not None and SPENT in intent.sent:
+        spent = _spent_arrived(shown, before, view)
+        if view.direct and not spent:
+            ours = _refuse_time(engine, connection, shown, ours)
     if intent is not None:
         since = columns_edited_after(table, log, intent.last_seq)
         proven = base_after_write(
@@ -248,6 +279,9 @@ def _apply_to_dirty(
             direct=view.direct,
             maybe_older=shown.base is None and _maybe_older(intent, shown.values),
         )
+    if intent is not None and SPENT in intent.sent and proven is not None:
+        # Part of hiTask's total, or not: what else people added here is what is left to send.
+        proven = {**proven, SPENT: (intent.sent if spent else before or {}).get(SPENT)}
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
@@ -265,8 +299,40 @@ def _apply_to_dirty(
         view.writes.set(table, shown.guid, {c: shown.values[c] for c in arrived})
     if intent is not None:
         finish_write(
-            engine, connection, Arrival(intent, before, shown.values, log, unsent, view.direct)
+            engine,
+            connection,
+            Arrival(intent, before, shown.values, log, unsent, view.direct, spent),
         )
+
+
+def _spent_arrived(shown: Shown, before: Values | None, view: _View) -> bool:
+    """Whether the total that a write sent is part of hiTask's now."""
+    if shown.intent is None:
+        return False
+    looked_up = view.spent.get(shown.item.id)
+    return total_arrived(
+        shown.intent, before, shown.values, direct=view.direct, looked_up=looked_up
+    )
+
+
+def _refuse_time(
+    engine: Engine, connection: Connection, shown: Shown, ours: Values | None
+) -> Values | None:
+    """hiTask answered OK and kept the total as it was: the entries are refused, and say why."""
+    if shown.intent is None:
+        return ours
+    carried = [
+        change
+        for change in entries_of(connection, shown.guid)
+        if change.seq <= shown.intent.last_seq
+    ]
+    stored = shown.values.get(SPENT) or 0
+    reason = f"hiTask answered OK but kept {stored} minutes: it takes no time spent from outside"
+    reject_entries(engine, connection, carried, reason)
+    if ours is None:
+        return None
+    totals = load_totals(engine, connection, [shown.guid]) or {}
+    return {**ours, SPENT: totals.get(shown.guid)}
 
 
 def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:

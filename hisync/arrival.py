@@ -1,18 +1,20 @@
 """How the changes that a write carried end, once hiTask has shown what became of it.
 
-Public: `Arrival`, `finish_write`, `requeue`, `reject`, `end`, `carried_by`.
+Public: `Arrival`, `finish_write`, `requeue`, `carried_by`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from hisync.change import Change
+from hisync.endings import end
 from hisync.engine import Engine
-from hisync.items import Values, fields_of, same_value
+from hisync.items import SPENT, Values, fields_of, same_value
+from hisync.ledger import entries_of, finish_entries
 from hisync.mirror import changes, intents
 from hisync.mirror.cells import cell_text
 from hisync.mirror.intents import Intent
@@ -30,6 +32,7 @@ class Arrival:
         log: the row's unfinished changes, oldest first.
         unsent: the columns that still have to be sent after merging.
         direct: whether the item is the answer to the write itself.
+        spent: whether a total of time entries that was sent is part of what hiTask has.
     """
 
     intent: Intent
@@ -38,11 +41,14 @@ class Arrival:
     log: Sequence[Change]
     unsent: Collection[str]
     direct: bool
+    spent: bool = False
 
 
 def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> None:
     """End the changes that the write carried; what did not arrive waits again."""
     intent = arrival.intent
+    if SPENT in intent.sent:
+        _finish_time(engine, connection, arrival)
     carried = [change for change in arrival.log if change.seq <= intent.last_seq]
     later = columns_edited_after(intent.table, arrival.log, intent.last_seq)
     waiting = {column for column in arrival.unsent if column not in later}
@@ -59,6 +65,17 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
     intents.forget_intents(connection, [intent.guid])
 
 
+def _finish_time(engine: Engine, connection: Connection, arrival: Arrival) -> None:
+    """End the changes of time entries that a total carried, or let them wait again."""
+    entries = entries_of(connection, arrival.intent.guid)
+    carried = [change for change in entries if change.seq <= arrival.intent.last_seq]
+    if arrival.spent:
+        finish_entries(engine, connection, carried)
+    else:
+        now = engine.clock.now()
+        changes.set_state(connection, [c.seq for c in carried], "pending", now=now)
+
+
 def requeue(
     engine: Engine, connection: Connection, intent: Intent, *, error: str | None = None
 ) -> None:
@@ -69,17 +86,11 @@ def requeue(
     intents.forget_intents(connection, [intent.guid])
 
 
-def reject(
-    engine: Engine, connection: Connection, guid: str, refused: Iterable[Change], reason: str
-) -> None:
-    """End changes that hiTask will never take, with the reason."""
-    end(engine, connection, guid, [Ending(c.seq, "rejected", reason) for c in refused])
-
-
 def carried_by(connection: Connection, intent: Intent) -> list[Change]:
-    """The unfinished changes that a write carries."""
-    log = changes.unfinished(connection, [intent.guid])
-    return [c for c in log.get((intent.table, intent.guid), ()) if c.seq <= intent.last_seq]
+    """The unfinished changes that a write carries, those of time entries in its total included."""
+    log = changes.unfinished(connection, [intent.guid]).get((intent.table, intent.guid), [])
+    entries = entries_of(connection, intent.guid) if SPENT in intent.sent else []
+    return [change for change in (*log, *entries) if change.seq <= intent.last_seq]
 
 
 def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:
@@ -106,12 +117,3 @@ def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:
         else:
             notes.append(f"{column}: hiTask stored {shown!r}")
     return refused, "; ".join(notes) or None
-
-
-def end(engine: Engine, connection: Connection, guid: str, endings: Iterable[Ending]) -> None:
-    """Write down how changes of one row end."""
-    now = engine.clock.now()
-    for ending in endings:
-        changes.set_state(connection, [ending.seq], ending.state, now=now, error=ending.error)
-        if ending.state == "rejected":
-            engine.log.warning("change_rejected", seq=ending.seq, guid=guid, reason=ending.error)

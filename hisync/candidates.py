@@ -12,7 +12,9 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from hisync.change import Change
-from hisync.items import Values
+from hisync.engine import Engine
+from hisync.items import SPENT, TABLES, Values
+from hisync.ledger import load_totals, with_totals
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows
 from hisync.mirror.base import Base
@@ -31,6 +33,8 @@ class Candidate:
         base: its base, None for a new row.
         local: the row, None when people deleted it.
         owner: the base of the item of another table that has its guid, None where none has.
+        entries: unfinished changes of its time entries, oldest first.
+        total: what its time entries add up to, None where they aren't kept.
     """
 
     table: str
@@ -39,6 +43,8 @@ class Candidate:
     base: Base | None
     local: LocalRow | None
     owner: Base | None = None
+    entries: Sequence[Change] = ()
+    total: int | None = None
 
     @property
     def before(self) -> Values | None:
@@ -46,6 +52,11 @@ class Candidate:
         if self.base is None:
             return None
         return bases.base_values(self.base, self.local.values if self.local else None)
+
+    @property
+    def spends(self) -> bool:
+        """Whether its entries add up to another total than hiTask has."""
+        return self.total is not None and self.total != ((self.before or {}).get(SPENT) or 0)
 
 
 @dataclass(frozen=True)
@@ -75,30 +86,49 @@ class Scene:
 
 
 def load_scene(
+    engine: Engine,
     connection: Connection,
     log: Mapping[tuple[str, str], Sequence[Change]],
     dirty: Iterable[str] = (),
+    entries: Mapping[str, Sequence[Change]] | None = None,
 ) -> Scene:
     """Load what is needed to plan these changes; rows with a write under way are left out.
 
     Args:
+        engine: the rules.
         connection: a transaction.
-        log: unfinished changes by (table, guid).
+        log: unfinished changes by (table, guid); those of other tables are left out.
         dirty: rows to look at even without changes, where their bases say that they differ.
+        entries: unfinished changes of time entries by their item, which is looked at too.
     """
+    entries = entries or {}
+    log = {key: changes for key, changes in log.items() if key[0] in TABLES}
     pending = intents.load_intents(connection)
-    known = bases.load_bases(connection, {guid for _, guid in log} | set(dirty))
-    unsent = {(known[guid].table, guid): () for guid in dirty if guid in known}
+    wanted_too = {*dirty, *entries}
+    known = bases.load_bases(connection, {guid for _, guid in log} | wanted_too)
+    unsent = {(known[guid].table, guid): () for guid in sorted(wanted_too) if guid in known}
     wanted: dict[tuple[str, str], Sequence[Change]] = {**unsent, **log}
-    local = rows.load_every(connection, wanted)
+    totals = load_totals(engine, connection, [guid for _, guid in wanted])
+    local = with_totals(rows.load_every(connection, wanted), totals, known)
     candidates = []
-    for (table, guid), entries in wanted.items():
+    for (table, guid), changes in wanted.items():
         if guid in pending:
             continue
         base = known.get(guid)
         owner = base if base is not None and base.table != table else None
         row = local.get((table, guid))
-        candidates.append(Candidate(table, guid, entries, None if owner else base, row, owner))
+        candidates.append(
+            Candidate(
+                table,
+                guid,
+                changes,
+                None if owner else base,
+                row,
+                owner,
+                () if owner else entries.get(guid, ()),
+                None if totals is None else totals.get(guid, 0),
+            )
+        )
     named = {c.local.values["parent_guid"] for c in candidates if c.local} - {None}
     parents = rows.parents_of(connection, named)
     deleted = [c.guid for c in candidates if c.local is None]

@@ -9,16 +9,17 @@ does the same for one row right before its request and writes the intent down. P
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from hisync.arrival import end
 from hisync.candidates import Candidate, Scene, load_scene, neighbours
 from hisync.change import Change
+from hisync.endings import end
 from hisync.engine import Engine
-from hisync.items import Access, Values, fields_of, on_the_wire, same_value
+from hisync.items import SPENT, Access, Values, fields_of, on_the_wire, same_value
+from hisync.ledger import check_entries, finish_entries, reject_entries
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.base import Base
@@ -27,7 +28,7 @@ from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelet
 from hisync.plan.checks import Refusal, check, refused_edits
 from hisync.plan.guard import held_deletes
 from hisync.plan.merge import Row, plan_row
-from hisync.plan.order import Step, order_steps
+from hisync.plan.order import Step, is_spending, order_steps
 from hisync.plan.proof import end_changes, unsent_columns
 from hisync.refusal import put_back, refuse_whole
 
@@ -60,7 +61,9 @@ class Claim:
 
 def prepare(engine: Engine, connection: Connection) -> list[Step]:
     """End what needs no request; return the requests to make, in order, and what they are for."""
-    scene = load_scene(connection, changes.unfinished(connection), bases.dirty_guids(connection))
+    entries = check_entries(engine, connection)
+    log, dirty = changes.unfinished(connection), bases.dirty_guids(connection)
+    scene = load_scene(engine, connection, log, dirty, entries)
     planned = [_plan(engine, connection, candidate, scene) for candidate in scene.candidates]
     steps = order_steps(step for step in planned if step is not None)
     return _hold_deletes(engine, connection, steps)
@@ -68,7 +71,9 @@ def prepare(engine: Engine, connection: Connection) -> list[Step]:
 
 def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     """Plan one row again, as it is now, and write down what will be sent; None if nothing."""
-    scene = load_scene(connection, changes.unfinished(connection, [step.guid]), [step.guid])
+    log = changes.unfinished(connection, [step.guid])
+    entries = check_entries(engine, connection, step.guid) if step.spends else {}
+    scene = load_scene(engine, connection, log, [step.guid], entries)
     candidate = next((c for c in scene.candidates if c.table == step.table), None)
     if candidate is None:
         return None
@@ -77,6 +82,8 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     fresh = _plan(engine, connection, candidate, scene)
     if fresh is None or (fresh.deletion and not step.deletion):
         return None  # a deletion that the guard has not seen waits for the next round
+    if fresh.spends and not step.spends:
+        return None  # and so does time that was not checked
     intent = Intent(
         guid=fresh.guid,
         table=fresh.table,
@@ -89,7 +96,7 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     intents.save_intent(connection, intent)
     changes.set_state(
         connection,
-        [change.seq for change in candidate.log],
+        [change.seq for change in _carried(candidate, fresh.send)],
         "sending",
         now=intent.started_at,
         attempted=True,
@@ -108,7 +115,7 @@ def _sent(table: str, send: Send) -> Values:
             return {
                 column: on_the_wire(value)
                 for column, value in values.items()
-                if fields[column].access is not Access.READ_ONLY
+                if fields[column].access in {Access.WRITABLE, Access.ON_CREATE}
                 and not same_value(fields[column], value, fields[column].empty)
             }
         case SendUpdate(columns):
@@ -132,7 +139,8 @@ def _plan(
         return None
     ours = local.values if local else None
     if ours is not None and base is not None:
-        ours = {**ours, **{column: base.get(column) for column in refused}}
+        # A total that someone wrote over was counted anew already.
+        ours = {**ours, **{c: base.get(c) for c in refused if c != SPENT}}
     send = _first_send(candidate, base, ours)
     verdict = Refusal()
     if send is not None:
@@ -146,8 +154,23 @@ def _plan(
     if isinstance(send, SendUpdate) and verdict.columns:
         left = {c: v for c, v in send.changes.items() if c not in verdict.columns}
         send = SendUpdate(left) if left else None
+    if SPENT in verdict.columns:
+        reject_entries(engine, connection, candidate.entries, verdict.columns[SPENT])
+        candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
-    return _step(engine, connection, candidate, send, verdict, log)
+    return _step(engine, connection, candidate, _one_thing(send), verdict, log)
+
+
+def _carried(candidate: Candidate, send: Send) -> list[Change]:
+    """The changes that a request carries."""
+    return [*candidate.log, *(candidate.entries if is_spending(send) else ())]
+
+
+def _one_thing(send: Send | None) -> Send | None:
+    """Time spent goes out by itself, after the rest: neither is refused for the other's sake."""
+    if isinstance(send, SendUpdate) and is_spending(send) and len(send.changes) > 1:
+        return SendUpdate({c: v for c, v in send.changes.items() if c != SPENT})
+    return send
 
 
 def _refuse_stray(
@@ -196,13 +219,14 @@ def _step(
     waited = [change.seq for change in log if change.state == "blocked"]
     changes.set_state(connection, waited, "pending", now=engine.clock.now())
     values = candidate.local.values if candidate.local else candidate.before or {}
+    carried = _carried(replace(candidate, log=log), send)
     return Step(
         table=candidate.table,
         guid=candidate.guid,
         send=send,
         parent=values.get("parent_guid"),
-        last_seq=log[-1].seq if log else state.load(connection).folded_seq,
-        attempts=max((change.attempts for change in log), default=0),
+        last_seq=max((c.seq for c in carried), default=0) or state.load(connection).folded_seq,
+        attempts=max((c.attempts for c in carried), default=0),
     )
 
 
@@ -218,6 +242,8 @@ def _end_without_request(
     unsent = unsent_columns(candidate.table, [send] if send else [])
     if candidate.local is not None and candidate.local.values.get("archived"):
         unsent |= {"archived"}  # goes out in a request of its own, after the rest
+    if SPENT not in unsent:
+        finish_entries(engine, connection, candidate.entries)
     endings = end_changes(log, unsent=unsent, refused=refused)
     end(engine, connection, candidate.guid, endings)
     before = candidate.before

@@ -11,12 +11,18 @@ from typing import Any, Final
 import structlog
 
 from hisync.claim import prepare
+from hisync.comments.claim import CommentStep
+from hisync.comments.claim import prepare as prepare_comments
+from hisync.comments.pushing import push_comments, push_early
+from hisync.comments.reading import read_comments
 from hisync.engine import Engine
 from hisync.errors import ServiceError, SlowDownError
-from hisync.mirror import changes, state
+from hisync.mirror import changes, histories, state
+from hisync.people import learn_zone, read_people, zone_offset
+from hisync.plan.actions import SendCreate
 from hisync.plan.order import Step
 from hisync.pull import Pulled, apply_reading, needs_everything, pull, second_look
-from hisync.push import push
+from hisync.push import Pushed, push
 from hisync.reading import fetch_changes, fetch_everything
 
 LONGEST_PAUSE: Final = 86400.0
@@ -38,6 +44,7 @@ class Summary:
         seconds: how long it took.
         held: removals that wait for approval, by table.
         trouble: why something has to wait, None if nothing has.
+        delay: why comments that were not read yet have to wait, None if they haven't.
         waiting: unfinished changes, by state.
         rejected: changes that stand rejected.
     """
@@ -49,6 +56,7 @@ class Summary:
     seconds: float = 0.0
     held: dict[str, int] = field(default_factory=dict)
     trouble: ServiceError | None = None
+    delay: ServiceError | None = None
     waiting: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
 
@@ -63,8 +71,16 @@ def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) ->
     heed_pause(engine)
     started, requests = engine.clock.time(), engine.api.requests
     summary = Summary()
+    # What the last cycle saw counts for this one only, whatever becomes of it.
+    idle, engine.comments.nothing_due = engine.comments.nothing_due, False
     try:
-        _pull_and_push(engine, summary, full=full, pull_only=pull_only)
+        learn_zone(engine)
+        since = _pull_and_push(engine, summary, full=full, pull_only=pull_only)
+        if summary.trouble is None:
+            changed = bool(summary.pulled or summary.pushed)
+            summary.trouble = read_people(engine, changed=changed)
+        if summary.trouble is None:
+            _read_comments(engine, summary, since, idle=idle)
     except ServiceError as error:
         with engine.mirror.writing() as connection:
             state.save(connection, trouble=str(error), quiet_until=_pause(engine, error))
@@ -92,18 +108,42 @@ def _pause(engine: Engine, error: ServiceError | None) -> float | None:
     return engine.clock.time() + min(error.retry_after, LONGEST_PAUSE)
 
 
-def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: bool) -> None:
+def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: bool) -> int:
+    """Do both, and again where needed.
+
+    Returns:
+        The number of the newest change that the last push has seen.
+    """
+    sends, since = engine.rules.push and not pull_only, 0
     for round_ in range(ROUNDS):
         pulled = pull(engine, full=full and round_ == 0)
         _count(summary, pulled)
-        if pull_only or not engine.rules.push or engine.stopping():
-            break
+        with engine.mirror.reading() as connection:
+            since = changes.newest_seq(connection)
+        if not sends or engine.stopping() or _has_trouble(summary, push_early(engine)):
+            return since
         pushed = push(engine)
-        summary.pushed += pushed.sent
-        summary.conflicts += pushed.conflicts
-        summary.trouble = pushed.trouble
-        if not pushed.unclear or (pushed.trouble and not pushed.sent):
+        trouble = _has_trouble(summary, pushed)
+        if not pushed.unclear or (trouble and not pushed.sent):
             break
+    if summary.trouble is None and not engine.stopping():
+        _has_trouble(summary, push_comments(engine))
+    return since
+
+
+def _has_trouble(summary: Summary, pushed: Pushed) -> bool:
+    """Count what was pushed, and tell whether something was in the way."""
+    summary.pushed += pushed.sent
+    summary.conflicts += pushed.conflicts
+    summary.trouble = pushed.trouble
+    return pushed.trouble is not None
+
+
+def _read_comments(engine: Engine, summary: Summary, since: int, *, idle: bool) -> None:
+    idle = idle and not (summary.pulled or summary.pushed)
+    read = read_comments(engine, idle=idle, since=since)
+    summary.pulled += read.rows
+    summary.delay = read.trouble
 
 
 def _count(summary: Summary, pulled: Pulled) -> None:
@@ -119,7 +159,8 @@ def _remember(engine: Engine, summary: Summary) -> None:
         summary.rejected = counted.get("rejected", 0)
         final = changes.FINAL_STATES
         summary.waiting = {s: n for s, n in sorted(counted.items()) if s not in final}
-        before = state.load(connection).last_cycle or {}
+        known = state.load(connection)
+        before = known.last_cycle or {}
         kept = ("pulled", "pushed", "conflicts", "requests", "seconds", "held")
         facts = {name: getattr(summary, name) for name in kept}
         facts["finished_at"] = engine.clock.time()
@@ -128,8 +169,10 @@ def _remember(engine: Engine, summary: Summary) -> None:
             connection,
             last_cycle=facts,
             trouble=trouble,
-            quiet_until=_pause(engine, summary.trouble),
+            quiet_until=_pause(engine, summary.trouble or summary.delay),
         )
+        if (offset := zone_offset(engine, known)) != known.zone_offset:
+            state.save(connection, zone_offset=offset)
     if summary.held and summary.held != before.get("held"):
         engine.log.warning("removals_held", **summary.held)
     engine.log.info(
@@ -148,13 +191,17 @@ class Preview:
 
     Attributes:
         pulled: what would change in the mirror.
-        steps: the requests it would make, in order.
+        steps: the requests it would make for items, in order.
         refused: why changes would be refused, by their number.
+        comments: the requests that it would make for comments after that.
+        histories: how many items' histories are to be read.
     """
 
     pulled: Pulled
     steps: list[Step]
     refused: dict[int, str]
+    comments: list[CommentStep] = field(default_factory=list)
+    histories: int = 0
 
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:
@@ -180,8 +227,11 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
                 apply_reading(engine, connection, reading, pulled)
             sends = engine.rules.push and not pull_only
             steps = prepare(engine, connection) if sends else []
+            coming = {step.guid for step in steps if isinstance(step.send, SendCreate)}
+            said = prepare_comments(engine, connection, coming) if sends else []
+            unread = histories.load_due(connection) if engine.rules.comments else []
             after = changes.rejected(connection)
         if not pulled.suspects:
             refused = {seq: why for seq, why in after.items() if seq not in before}
-            return Preview(pulled, steps, refused)
+            return Preview(pulled, steps, refused, said, len(unread))
         readings.append(second_look(engine, readings[-1]))

@@ -81,12 +81,12 @@ def _run(folder: Path, items: int, tell: Tell) -> None:
 def _mirror(engine: Engine, tell: Tell) -> None:
     summary = run_cycle(engine)
     tell(
-        f"2. The first sync mirrored {summary.pulled} items into SQLite with "
-        f"{summary.requests} requests:"
+        f"2. The first sync filled the mirror in SQLite with {summary.requests} requests: one for "
+        "all items, one for each discussion, and some to learn who is who"
     )
-    for table in ("projects", "tasks", "events", "notes"):
+    for table in ("projects", "tasks", "events", "notes", "comments", "time_entries", "users"):
         (row,) = _sql(engine, f"SELECT count(*) FROM {table}")
-        tell(f"     {table:<10} {row[0]:>5}")
+        tell(f"     {table:<12} {row[0]:>5}")
 
 
 def _edit_there(sandbox: Running, engine: Engine, tell: Tell) -> None:

@@ -23,9 +23,9 @@ from hisync.decisions import (
     decode_logged,
     same_as_logged,
 )
-from hisync.items import FieldType, Value, Values, as_set, fields_of, same_value
+from hisync.items import TABLES, FieldType, Value, Values, as_set, fields_of, same_value
 from hisync.mirror import base as bases
-from hisync.mirror import changes, records, rows
+from hisync.mirror import changes, edited, records, rows
 from hisync.mirror.base import Base
 from hisync.mirror.cells import UnreadableCellError
 from hisync.mirror.records import RemovedRow
@@ -61,6 +61,8 @@ def discard_changes(mirror: Mirror, seqs: Sequence[int] | None, now: datetime) -
 
 
 def _discard(subject: Subject, change: Change) -> Decided:
+    if subject.table not in TABLES:
+        return _unsay(subject, change)
     base, local = subject.base, subject.local
     if change.state != "rejected":
         if change.op == "update":
@@ -77,6 +79,17 @@ def _discard(subject: Subject, change: Change) -> Decided:
         return _take_out(subject, change, local, [])
     subject.discard([change])
     return Decided(change.seq, True, f"discarded: {text}")
+
+
+def _unsay(subject: Subject, change: Change) -> Decided:
+    """A comment or a time entry: what was refused is given up; what waits, SQL takes back."""
+    if change.state != "rejected":
+        why = "take it back in SQL: delete the row, or write what it was"
+        return Decided(change.seq, False, f"stays {change.state}: {why}")
+    if change.op == "insert" and not subject.unfinished:
+        edited.take_out_unsent(subject.connection, subject.guid)
+    subject.discard([change])
+    return Decided(change.seq, True, "discarded")
 
 
 def _take_back_cells(

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from hisync.api import HiTask
+from hisync.comments.memory import Memory
 from hisync.mirror.store import Mirror
 from hisync.plan.actions import Policy
 
@@ -33,6 +34,8 @@ class Rules:
         full_every: seconds between full re-reads.
         max_removals: the share of a table that a pull may remove without being held.
         max_push_deletes: remote deletions an hour that need no approval.
+        comments: whether comments are read and sent.
+        time_entries: whether time entries are kept and sent.
         zone: the time zone from the configuration; None takes the account's.
     """
 
@@ -42,6 +45,8 @@ class Rules:
     max_removals: float = 0.2
     max_push_deletes: int = 50
     zone: tzinfo | None = None
+    comments: bool = True
+    time_entries: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,10 @@ class Clock:
 def _tell_nobody(_stage: str, _done: int, _total: int | None) -> None: ...
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class Engine:
     """Everything that one cycle needs.
@@ -71,6 +80,8 @@ class Engine:
         allow_deletes: held remote deletions that this run may carry out.
         stopping: asked between two requests; true ends a batch early.
         progress: told how reading, applying and pushing go on.
+        spare: whether the budget has a request to spare for what can wait.
+        comments: what this process remembers about comments.
         log: where events go.
     """
 
@@ -82,4 +93,6 @@ class Engine:
     allow_deletes: int = 0
     stopping: Callable[[], bool] = bool
     progress: Progress = _tell_nobody
+    spare: Callable[[], bool] = _always
+    comments: Memory = field(default_factory=Memory)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

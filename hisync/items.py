@@ -6,7 +6,8 @@ capture triggers and the plan are made. Values are canonical Python: `str`, `int
 `datetime` (a UTC instant, or a day at 00:00 for the dates of an all-day item), lists and dicts
 for JSON, and `None`.
 
-Public: `Field`, `FieldType`, `Access`, `FIELDS`, `fields_of`, `Item`, `Values`, `same_value`,
+Public: `Field`, `FieldType`, `Access`, `FIELDS`, `SPENT`, `fields_of`, `Item`, `Values`,
+`same_value`,
 `says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`, `table_of_category`,
 `category_of_table`, `Level`.
 """
@@ -49,10 +50,11 @@ JSON_TYPES: Final = frozenset({FieldType.SET, FieldType.JSON})
 
 
 class Access(Enum):
-    """Who may write a field: people always, people only in a new row, or hiTask alone."""
+    """Who may write a field: people, people in a new row only, both sides in turn, or hiTask."""
 
     WRITABLE = "writable"
     ON_CREATE = "on create"
+    COUNTED = "counted"  # a total: people write what it adds up, colleagues the total itself
     READ_ONLY = "read-only"
 
 
@@ -118,6 +120,11 @@ class Field:
         return self.access is Access.WRITABLE
 
     @property
+    def sendable(self) -> bool:
+        """Whether a change of it here goes to hiTask, and one there is more than news."""
+        return self.access in {Access.WRITABLE, Access.COUNTED}
+
+    @property
     def empty(self) -> Value:
         """The value of a row that says nothing about this field."""
         return False if self.type is FieldType.BOOL else None
@@ -149,7 +156,11 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("starred", "starred", _T.BOOL, level=Level.VIEW),
     Field("time_track", "time_track", _T.BOOL),
     Field("time_est_minutes", "time_est", _T.MINUTES),
-    Field("time_spent_minutes", "time_spent", _T.MINUTES, _RO),
+    Field(
+        *("time_spent_minutes", "time_spent", _T.MINUTES, Access.COUNTED),
+        level=Level.COMPLETE,
+        zero_is_none=True,
+    ),
     Field("location", "location", _T.JSON),
     Field("permissions", "permissions", _T.JSON, level=Level.SHARE, never_empty=True),
     Field("archived", "", _T.BOOL, level=Level.ARCHIVE),
@@ -167,6 +178,10 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("last_comment_id", "last_comment_id", _T.INT, _RO),
     Field("extra", "", _T.JSON, _RO),
 )
+
+
+SPENT: Final = "time_spent_minutes"
+"""The total of an item's time entries: the one field that is counted."""
 
 
 @cache
@@ -220,7 +235,7 @@ def same_value(field: Field, one: Value, other: Value) -> bool:
             return bool(one) == bool(other)
         case FieldType.TEXT | FieldType.JSON:
             return not one and not other
-        case FieldType.INT if field.zero_is_none:
+        case FieldType.INT | FieldType.MINUTES if field.zero_is_none:
             return not one and not other
         case FieldType.START_DATE | FieldType.END_DATE | FieldType.INSTANT:
             return bool(on_the_wire(one) == on_the_wire(other))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from hisync.arrival import end, reject
 from hisync.change import Change
+from hisync.comments.leaving import leave_with_items
+from hisync.endings import end, reject
 from hisync.engine import Engine
 from hisync.items import Access, Value, Values, fields_of
 from hisync.mirror import base as bases
@@ -90,6 +91,8 @@ def leave_by_own_write(
     elif local is not None:
         writes.take_out(base.table, base.guid)
         reject(engine, connection, base.guid, later, "the item is archived: restore it first")
+    stays = local is not None and intent.op == "delete"
+    leave_with_items(engine, connection, {base.guid: stays}, _REASONS[intent.op])
     writes.flush(connection, engine.clock.now())
     end(engine, connection, base.guid, end_changes(carried, sent=True))
     intents.forget_intents(connection, [base.guid])
@@ -105,18 +108,21 @@ def leave_by_absence(
     """
     writes = Writes()
     again: list[Base] = []
+    items: dict[str, bool] = {}
     for leaver in leavers:
         if leaver.intent is not None and leaver.by_own_write:
             leave_by_own_write(engine, connection, leaver, leaver.intent)
             continue
         created_anew = _plan_leaving(engine, leaver, writes)
         again += [leaver.base] if created_anew else []
+        items[leaver.base.guid] = created_anew
         if leaver.intent is not None:
             intents.forget_intents(connection, [leaver.base.guid])
         seqs = [change.seq for change in leaver.log]
         state, note = ("pending", None) if created_anew else ("merged", GONE)
         endings = [Ending(seq, state, note) for seq in seqs]
         end(engine, connection, leaver.base.guid, endings)
+    leave_with_items(engine, connection, items, GONE)
     writes.flush(connection, engine.clock.now())
     _leave_lost_parents(connection, again)
     report_conflicts(engine.log, writes.conflicts)

@@ -8,31 +8,24 @@ one that we had never seen, and that one is recorded as a conflict. Public: `was
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from hisync.claim import Claim
+from hisync.comment import Unit
 from hisync.engine import Engine
 from hisync.errors import ServiceError
-from hisync.items import Field, FieldType, Item, Value, Values, fields_of, same_value
+from hisync.history import chronological
+from hisync.items import Access, Item, Value, Values, fields_of, same_value
+from hisync.ledger import add_again
 from hisync.mirror import base as bases
 from hisync.mirror import records, rows
-from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.records import ConflictRecord
 from hisync.plan.actions import Resolution
+from hisync.totals import lost_minutes, totals_since
 from hisync.writes import report_conflicts
-
-# Properties that the history calls otherwise than the item does.
-_HISTORY_NAMES: Final[Mapping[str, str]] = {
-    "tags": "tag",
-    "start_date": "start",
-    "end_date": "end",
-    "due_date": "due",
-}
 
 
 def was_jumped(claimed: Claim, item: Item) -> bool:
@@ -61,27 +54,32 @@ def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
         engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
         return 0
     found = find_overwritten(engine, claimed, history)
+    minutes = lost_minutes(claimed, totals_since(engine, claimed, history))
     with engine.mirror.writing() as connection:
         for conflict in found:
             if conflict.field not in claimed.intent.sent:
                 _give_back(connection, claimed, conflict.remote)
         records.record_conflicts(connection, found, engine.clock.now())
+        if minutes:
+            add_again(engine, connection, claimed.intent.guid, minutes)
     report_conflicts(engine.log, found)
     return len(found)
 
 
 def find_overwritten(
-    engine: Engine, claimed: Claim, history: Sequence[Mapping[str, Any]]
+    engine: Engine, claimed: Claim, history: Sequence[Unit]
 ) -> list[ConflictRecord]:
     """The values that were written after we had read the item and before our own arrived."""
     table = claimed.intent.table
     found = []
     for column, sent in _sent(engine, claimed).items():
         field = fields_of(table)[column]
+        if field.access is Access.COUNTED:
+            continue  # nobody's minutes are overwritten: they are added again
         before = claimed.before.get(column, field.empty)
         seen = [
             value
-            for value in _values_since(field, history, claimed.before.get("time_last_update"))
+            for value in chronological(field, history, claimed.before.get("time_last_update"))
             if not same_value(field, value, sent) and not same_value(field, value, before)
         ]
         if seen:
@@ -111,35 +109,3 @@ def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:
     dirty = {**(base.dirty or {}), "title": claimed.before.get("title")}
     rows.set_cells(connection, table, guid, {"title": title})
     bases.save_bases(connection, [replace(base, dirty=dirty)])
-
-
-def _values_since(
-    field: Field, history: Sequence[Mapping[str, Any]], moment: datetime | None
-) -> list[Value]:
-    """What the history says was written to a field since then, oldest first."""
-    names = {field.column, field.wire, _HISTORY_NAMES.get(field.column)}
-    units = []
-    for unit in history:
-        at = _moment(unit.get("time"))
-        # The history's times are cut to minutes.
-        since = moment is None or at is None or at >= moment.replace(second=0, microsecond=0)
-        if unit.get("property_name") in names and since:
-            units.append((at or datetime.min, _value(field, unit.get("value"))))  # noqa: DTZ901
-    return [value for _, value in sorted(units, key=lambda unit: unit[0])]
-
-
-def _value(field: Field, text: Any) -> Value:
-    """A value of the history as the mirror would hold it, or as it stands where it can't."""
-    if field.type is FieldType.SET and isinstance(text, str) and not text.startswith("["):
-        text = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return decode_cell(field, text)
-    except UnreadableCellError:
-        return text
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
-    except (TypeError, ValueError):
-        return None

@@ -10,6 +10,7 @@ A quiet pull costs one request: the delta since the last cursor. Public: `pull`,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
 from hisync.reading import Reading, fetch_changes, fetch_everything
+from hisync.totals import look_up_totals
 
 
 @dataclass(slots=True)
@@ -98,16 +100,23 @@ def second_look(engine: Engine, reading: Reading) -> Reading:
 
 
 def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
+    spent = look_up_totals(engine, reading)
     with engine.mirror.writing() as connection:
-        apply_reading(engine, connection, reading, pulled)
+        apply_reading(engine, connection, reading, pulled, spent)
 
 
-def apply_reading(engine: Engine, connection: Connection, reading: Reading, pulled: Pulled) -> None:
+def apply_reading(
+    engine: Engine,
+    connection: Connection,
+    reading: Reading,
+    pulled: Pulled,
+    spent: Mapping[int, bool] | None = None,
+) -> None:
     """Apply one answer and advance the cursor, all in the caller's write transaction."""
     items = reading.answer.items
     live = reading.answer.ids if reading.complete else None
     engine.progress("applying", 0, len(items))
-    applied = apply_items(engine, connection, items, live=live)
+    applied = apply_items(engine, connection, items, live=live, spent=spent)
     absence = None if live is None else note_absence(engine, connection, live)
     _resolve_rest(engine, connection, reading)
     _advance(engine, connection, reading)

@@ -2,7 +2,8 @@
 
 Grants are booked in the mirror before they are spent, a few at a time when requests follow one
 another. So the limit holds across restarts, crashes and several processes on one mirror; what was
-booked and never spent counts as spent. Public: `Purse`.
+booked and never spent counts as spent. What can wait asks first whether there is some to spare.
+Public: `Purse`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LEASE_LIFE: Final = 5.0
 
 LEASE: Final = 10
 """Requests booked at once, at most."""
+
+RESERVE: Final = 0.25
+"""The share of the budget that is never spared: edits and the delta must not wait."""
 
 
 class Purse:
@@ -63,10 +67,23 @@ class Purse:
         Raises:
             UnreachableError: if hisync is to stop while waiting: the request was not made.
         """
-        if not self._leased or not 0 < self._lease_ends - self._clock.time() <= LEASE_LIFE:
+        if not self._has_lease:
             self._lease(cause)
         self._leased -= 1
         self._last_grant = self._clock.time()
+
+    def spare(self) -> bool:
+        """Whether a request that can wait may be made now, without waiting and without harm."""
+        since = self._clock.time() - WINDOW - LEASE_LIFE
+        with self._mirror.reading() as connection:
+            spent = sum(number for _, number in requests.booked_since(connection, since))
+        left = self._per_minute - spent + (self._leased if self._has_lease else 0)
+        return left > self._per_minute * RESERVE
+
+    @property
+    def _has_lease(self) -> bool:
+        left = self._lease_ends - self._clock.time()
+        return self._leased > 0 and 0 < left <= LEASE_LIFE
 
     def _lease(self, cause: str) -> None:
         said = False

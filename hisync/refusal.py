@@ -10,10 +10,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from hisync.arrival import reject
+from hisync.arrival import carried_by
 from hisync.candidates import Candidate, load_scene
+from hisync.endings import reject
 from hisync.engine import Engine
-from hisync.items import Value, Values
+from hisync.items import SPENT, Value, Values
+from hisync.ledger import reject_entries
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
@@ -46,8 +48,11 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
     reject(engine, connection, candidate.guid, candidate.log, reason)
     writes = Writes()
     if base is not None and before is not None:
-        writes.put(base.table, {**before, "guid": base.guid, "id": base.id})
-        writes.bases.append(replace(base, dirty=None))
+        # Minutes that wait are no part of what was refused.
+        spent = {SPENT: candidate.total} if candidate.spends else {}
+        dirty = {SPENT: before.get(SPENT)} if candidate.spends else None
+        writes.put(base.table, {**before, **spent, "guid": base.guid, "id": base.id})
+        writes.bases.append(replace(base, dirty=dirty))
     elif candidate.table == "files":
         writes.take_out(candidate.table, candidate.guid)
     writes.flush(connection, engine.clock.now())
@@ -55,9 +60,13 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
 
 def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
+    if SPENT in intent.sent:
+        spent = [c for c in carried_by(connection, intent) if c.table != intent.table]
+        reject_entries(engine, connection, spent, reason)
     intents.forget_intents(connection, [intent.guid])
     # Even without changes: they may have ended already, for a cell that was refused here.
-    scene = load_scene(connection, changes.unfinished(connection, [intent.guid]), [intent.guid])
+    log = changes.unfinished(connection, [intent.guid])
+    scene = load_scene(engine, connection, log, [intent.guid])
     for candidate in scene.candidates:
         if candidate.table != intent.table:
             continue
@@ -70,5 +79,6 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
         base, before = candidate.base, candidate.before
         if base is not None and before is not None:
             newer = columns_edited_after(candidate.table, candidate.log, intent.last_seq)
+            newer |= {SPENT} if candidate.spends else set()
             refused = intent.sent.keys() | (base.dirty or {}).keys()
             put_back(connection, candidate, base, before, refused - newer, newer)

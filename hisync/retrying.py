@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from hisync.change import Change
 from hisync.decisions import Decided, Subject, choose, decode_logged, same_as_logged
-from hisync.items import fields_of
-from hisync.mirror import changes, rows
+from hisync.items import TABLES, fields_of
+from hisync.mirror import changes, edited, rows
 from hisync.mirror.cells import UnreadableCellError, cell_text
 from hisync.mirror.rows import LocalRow
 from hisync.mirror.store import Mirror
@@ -51,6 +51,8 @@ def retry_changes(mirror: Mirror, seqs: Sequence[int] | None, now: datetime) -> 
 
 
 def _retry(subject: Subject, change: Change) -> Decided:
+    if subject.table not in TABLES:
+        return _say_again(subject, change)
     local = subject.local
     if change.op == "delete":
         return _delete_again(subject, change, local)
@@ -61,6 +63,23 @@ def _retry(subject: Subject, change: Change) -> Decided:
     if change.op == "insert":
         return _insert_again(subject, change, local)
     return _update_again(subject, change, local)
+
+
+def _say_again(subject: Subject, change: Change) -> Decided:
+    """A comment or a time entry: written, or deleted, once more."""
+    connection, table, guid = subject.connection, subject.table, subject.guid
+    there = edited.is_there(connection, table, guid)
+    if change.op == "insert" and there:
+        subject.end([change], "pending", None)
+        return Decided(change.seq, True, "waits to be sent again")
+    if change.op == "insert":
+        edited.write_again(connection, table, guid, change.new_values)
+    elif change.op == "delete" and there:
+        edited.delete_again(connection, table, guid)
+    else:
+        return _left(change, ["make the edit again in SQL: change_log has its values"])
+    subject.end([change], "merged", "tried again as a new change")
+    return Decided(change.seq, True, "tried again as a new change")
 
 
 def _send_new_row(subject: Subject, change: Change) -> Decided:

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # The words that all parts share: values without behaviour, which know nothing of hisync.
-VOCABULARY = ("hisync.items", "hisync.errors", "hisync.change")
+VOCABULARY = ("hisync.items", "hisync.errors", "hisync.change", "hisync.comment")
 
 NOT_PURE = {"httpx", "io", "logging", "os", "pathlib", "random", "secrets", "sqlalchemy", "time"}
 NOT_PURE_CALLS = {"now", "utcnow", "today", "open", "uuid1", "uuid4", "urandom"}

@@ -1,6 +1,6 @@
 """What the answers of reads and writes hold, checked as a whole before any of it is believed.
 
-Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_history`, `decode_object`.
+Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_object`.
 """
 
 from __future__ import annotations
@@ -83,21 +83,6 @@ def decode_written(
     if answer.is_plain_ok or (isinstance(payload, dict) and "id" in payload):
         return None
     raise _unbelievable()
-
-
-def decode_history(answer: Answer) -> list[dict[str, Any]]:
-    """The units of an item's history, as the wire has them.
-
-    Raises:
-        RetryLaterError: it is no list of objects.
-    """
-    payload = answer.payload
-    if isinstance(payload, dict) and "history" in payload:
-        payload = payload["history"] or []
-    units = _list(payload)
-    if not all(isinstance(unit, dict) for unit in units):
-        raise _unbelievable()
-    return units
 
 
 def decode_object(answer: Answer) -> dict[str, Any]:

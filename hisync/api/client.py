@@ -19,7 +19,6 @@ import structlog
 
 from hisync.api.answers import (
     ItemsAnswer,
-    decode_history,
     decode_items,
     decode_object,
     decode_written,
@@ -28,7 +27,10 @@ from hisync.api.auth import Credentials, PasswordEncoding
 from hisync.api.connection import Connection, Grant
 from hisync.api.decode import TimeUnit
 from hisync.api.encode import encode_changes, encode_new
+from hisync.api.history import Posted, decode_history, decode_posted
 from hisync.api.outcomes import PARAMETER_MISSING, Answer
+from hisync.api.people import decode_groups, decode_people, decode_person, decode_tags
+from hisync.comment import Unit
 from hisync.errors import GoneError, HisyncError, RefusedError
 from hisync.items import Item, Values
 
@@ -117,6 +119,11 @@ class HiTask:
         return self._wants_title
 
     @property
+    def time_unit(self) -> TimeUnit:
+        """The unit of times on the wire."""
+        return self._time_unit
+
+    @property
     def clock_skew(self) -> float | None:
         """The seconds that the local clock is ahead of hiTask's, None before an answer."""
         return self._connection.clock_skew
@@ -157,8 +164,33 @@ class HiTask:
         """The account's preferences, as the wire has them."""
         return self._connection.call("GET", "/user/preferences", "preferences", decode_object)
 
-    def fetch_history(self, item_id: int) -> list[dict[str, Any]]:
-        """The history of an item, as the wire has it."""
+    def fetch_self(self) -> Values:
+        """The account as one of the people, by the columns of `users`.
+
+        Raises:
+            WrongAccountError: it is not the expected one.
+        """
+        return decode_person(self.fetch_account())
+
+    def fetch_contacts(self) -> list[Values]:
+        """The people whom the account knows and itself, by the columns of `users`."""
+        params = {"includeSelf": "1"}
+        return self._connection.call("GET", "/contact", "people", decode_people, params=params)
+
+    def fetch_team(self) -> list[Values]:
+        """The members of the account's team, by the columns of `users`."""
+        return self._connection.call("GET", "/team", "people", decode_people)
+
+    def fetch_groups(self) -> list[Values]:
+        """The groups of people, by the columns of `groups`."""
+        return self._connection.call("GET", "/group", "people", decode_groups)
+
+    def fetch_tags(self) -> list[Values]:
+        """The tags, by the columns of `tags`."""
+        return self._connection.call("GET", "/tag", "people", decode_tags)
+
+    def fetch_history(self, item_id: int) -> list[Unit]:
+        """The history of an item, in no order; free accounts are shown its last ten units."""
         params = {"id": str(item_id)}
         return self._connection.call(
             "GET", "/item/history", "history", decode_history, params=params
@@ -271,6 +303,26 @@ class HiTask:
                 if isinstance(error, RefusedError) and error.code not in _ASKS_FOR_MORE:
                     raise
         return self._restore({"guid": guid}, id)
+
+    def send_comment(self, item_id: int, message: str, user_id: int | None) -> Posted:
+        """Comment on an item.
+
+        Args:
+            item_id: the item.
+            message: what to say.
+            user_id: the own account, None where it is not known.
+        """
+        form = {"id": str(item_id), "message": message}
+        if user_id is not None:
+            form["userId"] = str(user_id)
+        return self._connection.call("POST", "/item/comment", "comment", decode_posted, form=form)
+
+    def send_comment_delete(self, comment_id: int, item_id: int) -> None:
+        """Delete a comment."""
+        form = {"id": str(comment_id), "itemId": str(item_id)}
+        # Where a server looks for the fields of a DELETE is not documented: in either place.
+        path, decode = "/item/comment", self._decode_written
+        self._connection.call("DELETE", path, "comment", decode, params=form, form=form)
 
     def logout(self) -> None:
         """End the session, if there is one; that it fails does no harm."""

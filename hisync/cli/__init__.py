@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import hisync
-from hisync.cli import deciding, inspecting, mending, playing, starting, syncing
+from hisync.cli import deciding, inspecting, mending, playing, reporting, starting, syncing
 
 app = typer.Typer(
     name="hisync",
@@ -58,6 +58,7 @@ app.add_typer(deciding.changes_app, name="changes")
 app.add_typer(deciding.conflicts_app, name="conflicts")
 app.command("verify")(mending.verify)
 app.command("restore")(mending.restore)
+app.add_typer(reporting.report_app, name="report")
 app.add_typer(syncing.db_app, name="db")
 app.command("sandbox")(playing.sandbox)
 app.command("demo")(playing.demo)

@@ -120,6 +120,7 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
                 full_every=config.sync.full_every,
                 max_removals=config.safety.max_removals,
                 max_push_deletes=config.safety.max_push_deletes,
+                comments=config.sync.comments,
                 zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
             )
-            yield Engine(api, mirror, rules, clock, stopping=stop.is_set)
+            yield Engine(api, mirror, rules, clock, stopping=stop.is_set, spare=purse.spare)

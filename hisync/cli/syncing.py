@@ -155,10 +155,16 @@ def _print_preview(planned: Preview) -> None:
         typer.echo(f"would hold {number} removals from {table}")
     for step in planned.steps:
         typer.echo(f"would send {_call(step.send)} ({step.table} {step.guid})")
+    for said in planned.comments:
+        call = "DELETE" if said.op == "delete" else "POST"
+        text = "" if said.op == "delete" else f" {said.comment.message!r}"
+        typer.echo(f"would send {call} /item/comment{text} (comments {said.guid})")
     for seq, reason in planned.refused.items():
         typer.echo(f"would reject change {seq}: {reason}")
-    if not planned.steps:
+    if not planned.steps and not planned.comments:
         typer.echo("would send nothing")
+    if planned.histories:
+        typer.echo(f"would read comments: GET /item/history of {planned.histories} items")
 
 
 def _call(send: Send) -> str:

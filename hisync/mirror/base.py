@@ -2,8 +2,8 @@
 
 A row without unsent changes is its own base. For a dirty row, `dirty` holds the base value of
 each changed column (of every column once the row is deleted). Only the engine writes it: each of
-its transactions first folds in what the triggers logged, the first old value winning, and every
-answer that is applied overwrites it. Public: `Base`, `fold_changes`, `load_bases`,
+its transactions first folds in what the triggers logged (`folding`), and every answer that is
+applied overwrites it. Public: `Base`, `load_bases`,
 `load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `dirty_guids`, `save_bases`,
 `forget_bases`, `base_values`, `chunks`.
 """
@@ -11,16 +11,15 @@ answer that is applied overwrites it. Public: `Base`, `fold_changes`, `load_base
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from hisync.items import Value, Values, fields_of
-from hisync.mirror import state
+from hisync.items import Value, Values
 from hisync.mirror.cells import decode_row
-from hisync.mirror.tables import change_log, sync_base
+from hisync.mirror.tables import sync_base
 
 _K = TypeVar("_K", int, str)
 
@@ -49,33 +48,6 @@ class Base:
     dirty: Mapping[str, Any] | None = None
     missed: int = 0
     remote_guid: str | None = None
-
-
-def fold_changes(connection: Connection) -> None:
-    """Fold what was logged since the last time into the base."""
-    folded = state.load(connection).folded_seq
-    log = change_log.c
-    rows = connection.execute(
-        select(log.seq, log.table_name, log.row_guid, log.op, log.old_values)
-        # What is finished was folded before; only a lost memory of that makes it look new.
-        .where(log.seq > folded, log.finished_at.is_(None))
-        .order_by(log.seq)
-    ).all()
-    if not rows:
-        return
-    bases = load_bases(connection, {row.row_guid for row in rows})
-    changed: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        known = bases.get(row.row_guid)
-        if known is None or known.table != row.table_name or row.op == "insert":
-            continue
-        dirty = changed.setdefault(known.guid, dict(known.dirty or {}))
-        old: Mapping[str, Any] = row.old_values or {}
-        columns: Iterable[str] = fields_of(known.table) if row.op == "delete" else old
-        for column in columns:
-            dirty.setdefault(column, old.get(column))
-    save_bases(connection, [replace(bases[guid], dirty=dirty) for guid, dirty in changed.items()])
-    state.save(connection, folded_seq=rows[-1].seq)
 
 
 def load_bases(connection: Connection, guids: Iterable[str]) -> dict[str, Base]:

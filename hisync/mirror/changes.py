@@ -28,7 +28,8 @@ from sqlalchemy import (
 from hisync.change import Change
 from hisync.items import JSON_TYPES, Field, FieldType, fields_of
 from hisync.mirror import sqlite
-from hisync.mirror.base import chunks, fold_changes
+from hisync.mirror.base import chunks
+from hisync.mirror.folding import fold_changes
 from hisync.mirror.tables import ITEM_TABLES, change_log
 
 FINAL_STATES = frozenset({"done", "merged", "rejected", "discarded"})
@@ -71,6 +72,13 @@ def history(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str
         for row in rows:
             found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
+
+
+def unfinished_where(connection: Connection, condition: ColumnElement[bool]) -> list[Change]:
+    """The changes without an end that a condition on `change_log` names, oldest first."""
+    query = select(change_log).where(change_log.c.finished_at.is_(None), condition)
+    rows = connection.execute(query.order_by(change_log.c.seq)).mappings()
+    return [_change(row) for row in rows]
 
 
 def set_state(

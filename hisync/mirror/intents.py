@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, delete, insert, select
 
-from hisync.items import Value, Values
+from hisync.items import TABLES, Value, Values
 from hisync.mirror.base import chunks
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.tables import sync_intents
@@ -27,7 +27,7 @@ class Intent:
 
     Attributes:
         guid: the row.
-        table: its item table.
+        table: its table.
         op: what is asked of hiTask.
         sent: the values that go out, by column.
         last_seq: the newest change of the row that they include.
@@ -45,9 +45,10 @@ class Intent:
 
 
 def load_intents(connection: Connection) -> dict[str, Intent]:
-    """All intents whose outcome is not known yet, by row."""
+    """The intents of items whose outcome is not known yet, by row."""
     found = {}
-    for row in connection.execute(select(sync_intents)).mappings():
+    query = select(sync_intents).where(sync_intents.c.table_name.in_(TABLES))
+    for row in connection.execute(query).mappings():
         found[row["guid"]] = Intent(
             guid=row["guid"],
             table=row["table_name"],

@@ -1,13 +1,16 @@
 """Bring a database to this version's schema, by Alembic, in one transaction.
 
 The migrations travel in the wheel as `hisync/migrations`; in a checkout they stand beside the
-package. The capture triggers are no part of any migration: they are replaced as a whole after
-each, in the same transaction, so that no edit can fall between. Public: `ensure_current`,
-`upgrade_schema`, `current`, `head`, `check_capture`.
+package. The capture triggers and the views are no part of any migration: they are replaced as a
+whole after each, in the same transaction, so that no edit can fall between. Public:
+`ensure_current`, `upgrade_schema`, `current`, `head`, `check_capture`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -17,17 +20,22 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import OperationalError
 
 from hisync.errors import SchemaError
-from hisync.mirror import sqlite, state
+from hisync.mirror import capture, sqlite, state, views
 from hisync.mirror.tables import metadata
 from hisync.mirror.unseen import log_unseen_rows
 
 VERSION_TABLE = "sync_schema_version"
 
+_NAME_TAKEN = re.compile(r"^(table|view|index) .* already exists|^there is already an? ")
+
 
 def ensure_current(engine: Engine, *, upgrade: bool) -> None:
     """Make sure that the schema is this version's and that nothing of it is missing.
+
+    With `upgrade`, missing views are made again; nobody's edits go unseen without them.
 
     Raises:
         SchemaError: if it is newer than this version, or older and `upgrade` is false, or if a
@@ -37,7 +45,12 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
         revision = _revision(connection)
         if revision == head():
             check_capture(connection)
-            return
+            views_fit = not views.views_to_make(connection)
+            if views_fit or not upgrade:
+                return
+    if revision == head():
+        _make_views(engine)
+        return
     if revision is not None and revision not in _known():
         raise SchemaError(
             f"the database's schema ({revision}) is newer than this hisync ({head()}): "
@@ -52,25 +65,56 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
 
 
 def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
-    """Migrate to the newest revision and put the capture triggers in place.
+    """Migrate to the newest revision and put the capture triggers and the views in place.
 
     Returns:
         The revision before (None for an empty database) and after.
+
+    Raises:
+        SchemaError: if something of people's own has the name of a new table or index.
     """
-    writer = engine.connect().execution_options(**{sqlite.WRITE: True})
-    with writer as connection, connection.begin():
+    with _writing(engine) as connection:
         before = _revision(connection)
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except OperationalError as error:
+            if not _NAME_TAKEN.search(str(error.orig)):
+                raise
+            raise SchemaError(
+                f"the schema can't be upgraded: {error.orig}, and it is not hisync's: give yours "
+                "another name, then run `hisync db upgrade`; nothing was changed"
+            ) from error
         holes = before == head() and _missing_triggers(connection)
-        sqlite.install_capture(connection)
+        capture.install_capture(connection)
+        views.install_views(connection)
         if holes:
             log_unseen_rows(connection)
             state.save(connection, had_holes=True)
         check_capture(connection)
+        _warn_of_taken_names(connection)
     structlog.get_logger("hisync").info("schema_upgraded", before=before, after=head())
     return before, head()
+
+
+def _make_views(engine: Engine) -> None:
+    with _writing(engine) as connection:
+        views.install_views(connection)
+        _warn_of_taken_names(connection)
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    writer = engine.connect().execution_options(**{sqlite.WRITE: True})
+    with writer as connection, connection.begin():
+        yield connection
+
+
+def _warn_of_taken_names(connection: Connection) -> None:
+    for name in views.taken_names(connection):
+        hint = "it is not hisync's: give yours another name, then run `hisync db upgrade`"
+        structlog.get_logger("hisync").warning("view_name_taken", view=name, hint=hint)
 
 
 def current(engine: Engine) -> str | None:
@@ -117,9 +161,9 @@ def check_capture(connection: Connection) -> None:
 
 
 def _missing_triggers(connection: Connection) -> list[str]:
-    installed = sqlite.installed_triggers(connection)
+    installed = capture.installed_triggers(connection)
     return sorted(
-        name for name, sql in sqlite.capture_triggers().items() if installed.get(name) != sql
+        name for name, sql in capture.capture_triggers().items() if installed.get(name) != sql
     )
 
 

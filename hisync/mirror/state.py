@@ -6,8 +6,10 @@ Public: `EngineState`, `DeltaMode`, `load`, `save`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
@@ -44,6 +46,8 @@ class EngineState:
         time_zone: the account's time zone as hiTask's preferences name it.
         zone_is_old: whether to ask for it again before the next day is written.
         had_holes: whether edits may have gone unseen since the last full read.
+        zone_offset: the minutes that the account's clocks are ahead of UTC today; views use it.
+        people: what is remembered of the last reading of people, groups and tags.
     """
 
     account_id: int | None = None
@@ -61,6 +65,16 @@ class EngineState:
     time_zone: str | None = None
     zone_is_old: bool = False
     had_holes: bool = False
+    zone_offset: int | None = None
+    people: dict[str, Any] | None = None
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone that hiTask's preferences name; UTC while none is known."""
+        try:
+            return ZoneInfo(self.time_zone) if self.time_zone else UTC
+        except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
+            return UTC
 
     @property
     def held(self) -> dict[str, int]:

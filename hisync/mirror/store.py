@@ -26,7 +26,8 @@ from hisync.errors import (
     MirrorError,
     StaleWriterError,
 )
-from hisync.mirror import base, migrate, sqlite, state
+from hisync.mirror import migrate, sqlite, state
+from hisync.mirror.folding import fold_changes
 from hisync.mirror.lock import FileLock
 
 
@@ -66,7 +67,7 @@ class Mirror:
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
-            base.fold_changes(connection)
+            fold_changes(connection)
             yield connection
             sqlite.unmark(connection)
             if not commit:

@@ -1,7 +1,7 @@
 """The mirror's tables as this version declares them.
 
 The migrations build the same tables step by step; a test holds the two equal. Public: `metadata`,
-the tables, `ITEM_TABLES`.
+the tables, `ITEM_TABLES`, `EDITED_TABLES`, `SHOWN_TABLES`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -62,11 +63,15 @@ def _column(field: Field) -> Column[Any]:
     return Column(field.column, _TYPES[field.type])
 
 
+def _guid() -> Column[Any]:
+    return Column("guid", Text(), primary_key=True, server_default=text(sqlite.GUID_DEFAULT))
+
+
 def _item_table(name: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("guid", Text(), primary_key=True, server_default=text(sqlite.GUID_DEFAULT)),
+        _guid(),
         Column("id", BigInteger(), index=True),
         *(_column(field) for field in fields_of(name).values()),
         Index(None, "parent_guid"),
@@ -74,6 +79,70 @@ def _item_table(name: str) -> Table:
 
 
 ITEM_TABLES: Final = {name: _item_table(name) for name in TABLES}
+
+comments = Table(
+    "comments",
+    metadata,
+    _guid(),
+    Column("id", BigInteger(), index=True),
+    Column("item_guid", Text(), index=True),
+    Column("user_id", BigInteger()),
+    Column("message", Text()),
+    Column("time_create", DateTime()),
+)
+
+# Of an entry that someone writes, the engine fills in who, when and for which day.
+time_entries = Table(
+    "time_entries",
+    metadata,
+    _guid(),
+    Column("item_guid", Text(), index=True),
+    Column("user_id", BigInteger()),
+    Column("minutes", BigInteger()),
+    Column("spent_on", Date()),
+    Column("note", Text()),
+    Column("source", Text(), nullable=False, server_default="local"),
+    Column("time_create", DateTime()),
+)
+
+EDITED_TABLES: Final = ITEM_TABLES | {"comments": comments, "time_entries": time_entries}
+"""What people edit: every change there is captured."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger(), primary_key=True, autoincrement=False),
+    Column("login", Text()),
+    Column("first_name", Text()),
+    Column("last_name", Text()),
+    Column("full_name", Text()),
+    Column("email", Text()),
+    Column("account_type", Text()),
+    Column("business_level", BigInteger()),
+    Column("is_self", Boolean(), nullable=False, server_default=text("0")),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Text(), primary_key=True),
+    Column("name", Text()),
+    Column("code", Text()),
+    Column("color", BigInteger()),
+    Column("type", BigInteger()),
+    Column("members", JSON_VALUE),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("id", BigInteger(), primary_key=True, autoincrement=False),
+    Column("name", Text()),
+    Column("shared", Boolean()),
+)
+
+SHOWN_TABLES: Final = {"users": users, "groups": groups, "tags": tags}
+"""What people read only: hiTask's word, and nobody else's."""
 
 change_log = Table(
     "change_log",
@@ -186,6 +255,17 @@ sync_intents = Table(
     Column("last_seq", BigInteger(), nullable=False),
     Column("attempt", Integer(), nullable=False),
     Column("started_at", DateTime(), nullable=False),
+)
+
+# What was read of each item's history: `seen_comment_id` is the item's `last_comment_id` at that
+# time, `complete` whether the history reached back to the item's creation.
+sync_comments = Table(
+    "sync_comments",
+    metadata,
+    Column("item_guid", Text(), primary_key=True),
+    Column("seen_comment_id", BigInteger()),
+    Column("read_at", Float(), index=True),  # seconds since the epoch
+    Column("complete", Boolean(), nullable=False, server_default=text("0")),
 )
 
 # Requests granted in the last minute, so that the budget holds across restarts.

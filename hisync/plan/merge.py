@@ -16,6 +16,7 @@ from enum import Enum
 
 from hisync.items import (
     DATE_TYPES,
+    Access,
     Field,
     FieldType,
     Value,
@@ -102,11 +103,11 @@ def plan_row(row: Row, policy: Policy) -> tuple[Action, ...]:
 
 
 def changed_columns(table: str, before: Values, after: Values) -> dict[str, Value]:
-    """The columns that people may write and that differ, with their values afterwards."""
+    """The columns that both sides may write and that differ, with their values afterwards."""
     return {
         column: after.get(column)
         for column, f in fields_of(table).items()
-        if f.writable
+        if f.sendable
         and not same_value(f, before.get(column, f.empty), after.get(column, f.empty))
         and not (f.never_empty and says_nothing(after.get(column)))
     }
@@ -195,7 +196,7 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
     theirs = _values(row.remote).get(column, field.empty)
     if same_value(field, ours, theirs):
         return _Outcome(theirs)
-    if not field.writable or (field.never_empty and says_nothing(ours)):
+    if not field.sendable or (field.never_empty and says_nothing(ours)):
         return _Outcome(theirs, take=True)  # nothing that people can say
     if same_value(field, before, ours):
         return _Outcome(theirs, take=True)  # changed there only
@@ -208,6 +209,9 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
             take=merged != ours,
             send=not same_value(field, merged, theirs),
         )
+    if field.access is Access.COUNTED:
+        total = (theirs or 0) + (ours or 0) - (before or 0)  # what both sides added counts
+        return _Outcome(total, take=total != ours, send=not same_value(field, total, theirs))
     decided = policy.of(column)  # two values for one field
     winner = _winner(row, column, decided)
     conflict = RecordConflict(column, before, ours, theirs, winner, decided)

@@ -1,4 +1,4 @@
-"""The order in which changes go out. Pure. Public: `Step`, `order_steps`."""
+"""The order in which changes go out. Pure. Public: `Step`, `is_spending`, `order_steps`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from hisync.items import SPENT
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
 
 # Updates before deletions, so that a child given another parent is out of the way.
@@ -42,6 +43,16 @@ class Step:
     def deletion(self) -> bool:
         """Whether it counts against the limit of deletions."""
         return isinstance(self.send, SendDelete)
+
+    @property
+    def spends(self) -> bool:
+        """Whether it sends a total of time entries."""
+        return is_spending(self.send)
+
+
+def is_spending(send: Send) -> bool:
+    """Whether a request sends a total of time entries, alone or with other fields."""
+    return isinstance(send, SendUpdate) and SPENT in send.changes
 
 
 def order_steps(steps: Iterable[Step]) -> list[Step]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hisync.change import Change
-from hisync.items import Field, FieldType, Value, Values, fields_of, same_value
+from hisync.items import Access, Field, FieldType, Value, Values, fields_of, same_value
 from hisync.plan.actions import Action, SendArchive, SendCreate, SendDelete, SendUpdate
 
 
@@ -58,6 +58,8 @@ def base_after_write(
             else:
                 # A create that shows must have arrived whole; an update may not have.
                 after[column] = sent[column] if base is None else before
+        elif base is None and field.access is Access.COUNTED:
+            after[column] = field.empty  # a new item starts without; what it has is to be added
         elif base is None:  # what the service filled in by itself is nobody's edit
             filled_in = direct or local is None or field.never_empty or not field.writable
             ours_since = theirs if filled_in else field.empty

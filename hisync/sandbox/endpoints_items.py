@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from hisync.sandbox.calls import OK, Call, Route
 from hisync.sandbox.errors import (
@@ -22,7 +23,7 @@ from hisync.sandbox.errors import (
 from hisync.sandbox.fields import form_values, read_flag, read_id
 from hisync.sandbox.habits import follow_write, read_cursor, treat_texts, write_cursor
 from hisync.sandbox.messages import Response, json_response, list_response
-from hisync.sandbox.records import Item
+from hisync.sandbox.records import Item, Unit
 from hisync.sandbox.wire import format_date, parse_date, wire_unit
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -133,7 +134,7 @@ def restore_copy(call: Call) -> Response:
 
 def list_history(call: Call) -> Response:
     """GET /item/history?id=: what happened to an item."""
-    units = call.model.units(read_id("id", call.need("id")), call.user)
+    units = _as_traced(call, call.model.units(read_id("id", call.need("id")), call.user))
     if call.traits.free_history:
         units = units[-10:]
     listed = [wire_unit(unit) for unit in units]
@@ -143,6 +144,7 @@ def list_history(call: Call) -> Response:
 def create_comment(call: Call) -> Response:
     """POST /item/comment."""
     item_id, message = read_id("id", call.need("id")), call.need("message")
+    message = message.strip() if call.traits.trims_comments else message
     unit = call.model.comment(item_id, user=call.user, message=message)
     return json_response({"id": unit.id, "time_create": format_date(unit.time)})
 
@@ -156,6 +158,21 @@ def delete_comment(call: Call) -> Response:
 def refuse_since(_: Call) -> Response:
     """GET /item/since/{timestamp} has had its day."""
     raise ApiError(ENDPOINT_DEPRECATED, "This endpoint is deprecated")
+
+
+def _as_traced(call: Call, units: list[Unit]) -> list[Unit]:
+    """Show deleted comments as this server does."""
+    how = call.traits.deleted_comments
+    if how == "untraced":
+        return [unit for unit in units if unit.property_name != "comment_deleted"]
+    if how == "named":
+        return [
+            replace(unit, id=-unit.id, property_type="STRING", value=str(unit.id))
+            if unit.property_name == "comment_deleted"
+            else unit
+            for unit in units
+        ]
+    return units
 
 
 def _listing(call: Call, items: list[Item], listed: Iterable[object]) -> Response:

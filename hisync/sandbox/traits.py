@@ -23,9 +23,11 @@ class Traits:
     cursor_header: str = "X-Cursor"
     opaque_cursor: bool = False
     nulls: bool = False
-    # The history: wrapped in an object, and only its last ten units.
+    # The history: wrapped in an object, only its last ten units, and how it shows a comment that
+    # was deleted: its unit renamed, another unit that names it, or nothing at all.
     history_wrapped: bool = False
     free_history: bool = False
+    deleted_comments: str = "renamed"
     # Writes.
     put_needs_guid_and_title: bool = False
     delete_by: str = "both"
@@ -35,6 +37,7 @@ class Traits:
     time_spent_writable: bool = True
     trims_titles: bool = False
     trims_messages: bool = False
+    trims_comments: bool = False
     orders_dates: bool = False
     title_limit: int = 0
     # Effects beyond what was asked: what becomes of the children of a deleted item, a parent
@@ -52,6 +55,7 @@ class Traits:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "deleted_comments": ("renamed", "named", "untraced"),
     "delete_by": ("id", "guid", "both"),
     "repeated_guid": ("returns_existing", "duplicates", "refuses"),
     "orphans": ("lifted", "deleted"),

@@ -25,7 +25,7 @@ from hisync.errors import (
     WrongAccountError,
 )
 
-from .service import ACCOUNT, API_KEY, Service, connect, error, wire_item
+from .service import ACCOUNT, Service, connect, error, wire_item
 
 PLAIN_OK = {"response_status": 0}
 READS: dict[str, Callable[[HiTask], Any]] = {
@@ -42,7 +42,11 @@ WRITES: dict[str, Callable[[HiTask], Any]] = {
     "archive": lambda api: api.send_archive(7, "g"),
     "restore": lambda api: api.send_restore(7, "g"),
 }
-CALLS = READS | WRITES
+COMMENTS: dict[str, Callable[[HiTask], Any]] = {
+    "comment": lambda api: api.send_comment(7, "hello", ACCOUNT),
+    "uncomment": lambda api: api.send_comment_delete(9, 7),
+}
+CALLS = READS | WRITES | COMMENTS
 
 
 def update(api: HiTask, changes: dict[str, Any] | None = None, title: str | None = "T") -> Any:
@@ -159,21 +163,6 @@ def test_an_account_that_is_not_the_expected_one() -> None:
     api.expected_account = ACCOUNT
     with pytest.raises(WrongAccountError):
         api.fetch_account()
-
-
-@pytest.mark.parametrize("payload", [[{"id": 1}], {"history": [{"id": 1}]}])
-def test_the_history_comes_in_two_forms(payload: Any) -> None:
-    service = Service(payload)
-    assert connect(service).fetch_history(7) == [{"id": 1}]
-    assert dict(service.requests[-1].url.params) == {"id": "7", "api_key": API_KEY}
-
-
-def test_a_history_can_be_empty_but_not_nonsense() -> None:
-    assert connect(Service({"history": None})).fetch_history(7) == []
-    nonsense: list[Any] = [{"history": {"a": 1}}, [1], {"units": []}]
-    for payload in nonsense:
-        with pytest.raises(RetryLaterError):
-            connect(Service(payload)).fetch_history(7)
 
 
 @pytest.mark.parametrize("payload", [PLAIN_OK, {"error_message": "no"}, [], "x"])
@@ -331,7 +320,7 @@ def test_every_request_is_granted_with_its_cause(name: str) -> None:
     api = connect(service, grant=causes.append)
     with pytest.raises(RefusedError):
         CALLS[name](api)
-    cause = {"items": "full"}.get(name, name)
+    cause = {"items": "full", "uncomment": "comment"}.get(name, name)
     assert causes == ["login", cause, "login", cause]
     assert api.requests == len(service.requests) == 4
 

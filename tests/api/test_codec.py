@@ -1,6 +1,6 @@
 """Values from the wire and back."""
 
-# ruff: noqa: DTZ001, DTZ901
+# ruff: noqa: DTZ901
 # Dates of items have no zone on purpose.
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tests.cli.conftest import Site
 def test_sync_mirrors_and_says_what_it_did(site: Site) -> None:
     done = site.run_process("sync")
     assert done.returncode == 0, done.stderr
-    assert "pulled 30 rows, pushed 0 changes" in done.stdout
+    assert "pulled 60 rows, pushed 0 changes" in done.stdout
     assert sum(site.sql(f"SELECT count(*) FROM {t}")[0][0] for t in ("tasks", "projects")) > 10
 
 
@@ -134,9 +134,9 @@ def test_postgresql_gets_a_clear_answer(site: Site) -> None:
 
 def test_db_says_where_the_schema_is(site: Site) -> None:
     assert site.run("db", "current").returncode == 1
-    assert site.run("db", "upgrade").stdout == "schema 0001 (was empty)\n"
-    assert site.run("db", "current").stdout == "0001 (newest)\n"
-    assert site.run("db", "upgrade").stdout == "schema 0001\n"
+    assert site.run("db", "upgrade").stdout == "schema 0002 (was empty)\n"
+    assert site.run("db", "current").stdout == "0002 (newest)\n"
+    assert site.run("db", "upgrade").stdout == "schema 0002\n"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_held_removals_end_with_4_and_the_way_out(new_site: Callable[..., Site])
     assert "--allow-removals 15" in site.run("status").stdout
     done = site.run("sync", "--allow-removals", "15")
     assert done.returncode == 0, done.stdout
-    assert site.sql("SELECT count(*) FROM removed_rows") == [(15,)]
+    assert site.sql("SELECT count(*) FROM removed_rows") == [(30,)]
 
 
 def test_the_demo_shows_an_edit_each_way(site: Site) -> None:

@@ -75,7 +75,7 @@ def test_what_it_wrote_is_enough_to_check_and_sync(site: Site) -> None:
     assert "hisync sync" in done.stdout
     assert site.run("db", "current").stdout.endswith("(newest)\n")
     assert site.run("check").returncode == 0
-    assert "pulled 5 rows" in site.run("sync").stdout
+    assert "pulled 10 rows" in site.run("sync").stdout
     assert PASSWORD not in (site.folder / "config.toml").read_text()
 
 

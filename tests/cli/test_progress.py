@@ -85,8 +85,8 @@ def test_a_logged_line_stays_whole_beside_the_bar(site: Site, columns: int) -> N
 def test_the_bar_goes_to_stderr_alone(site: Site) -> None:
     done = shown(site, "sync", pipe_stdout=True)
     assert "reading ━" in done.text
-    assert "pulled 30 rows" not in done.text
-    assert done.stdout.startswith("pulled 30 rows")
+    assert "pulled 60 rows" not in done.text
+    assert done.stdout.startswith("pulled 60 rows")
     assert "\x1b" not in done.stdout
 
 

@@ -274,7 +274,9 @@ def make_scene(
 ) -> Scene:
     """A scene whose mirror is filled and quiet."""
     mirror = house.open()
-    made = make_world(house.room, items=account, traits=list(traits), rules=rules)
+    made = make_world(
+        house.room, items=account, traits=list(traits), rules={"comments": False, **(rules or {})}
+    )
     transport = InterruptedTransport(made.service)
     world = HouseWorld(made.folder, made.time, made.service, made.rules, transport)
     world.take(mirror)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,19 @@ MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-def new_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """Make worlds that are closed at the end."""
+def new_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
+    """Make worlds that are closed at the end.
+
+    Reading comments costs a history per item, so only modules that say `COMMENTS = True` do.
+    """
     worlds: list[World] = []
 
-    def make(**options: object) -> World:
+    comments = getattr(request.module, "COMMENTS", False)
+
+    def make(*, rules: Mapping[str, Any] | None = None, **options: Any) -> World:
         folder = tmp_path / str(len(worlds))
         folder.mkdir()
-        worlds.append(make_world(folder, **options))  # type: ignore[arg-type]
+        worlds.append(make_world(folder, rules={"comments": comments, **(rules or {})}, **options))
         return worlds[-1]
 
     yield make

@@ -18,7 +18,7 @@ from tests.world import World
 
 GUID = "00000000-0000-4000-8000-00000000000a"
 CHILD = "00000000-0000-4000-8000-00000000000b"
-NOW = datetime(2026, 3, 3)  # noqa: DTZ001 - UTC, as the mirror writes it
+NOW = datetime(2026, 3, 3)
 WRITES = ("POST", "PUT", "DELETE")
 
 Decide = Callable[[Mirror, Sequence[int] | None, datetime], list[Decided]]

@@ -151,6 +151,40 @@ def test_a_clock_that_was_set_back_costs_a_window_at_most(mirror: Mirror) -> Non
     assert minute.most <= 10
 
 
+# What can wait asks first
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 7, 60])
+def test_what_can_wait_leaves_a_quarter_and_never_waits(mirror: Mirror, per_minute: int) -> None:
+    minute = fresh(mirror, per_minute)
+    purse = minute.purse()
+    while purse.spare():
+        minute.grant(purse)
+    assert minute.now == START
+    assert len(minute.granted) >= per_minute // 2
+    left = per_minute - len(minute.granted)
+    assert left >= per_minute // 4
+    minute.now += WINDOW + LEASE_LIFE
+    assert purse.spare()
+
+
+def test_whether_there_is_some_to_spare_is_known_in_a_new_process(mirror: Mirror) -> None:
+    minute = fresh(mirror, 10)
+    minute.grant(minute.purse(), 9)
+    assert not minute.purse().spare()
+    minute.now -= 86_400.0  # a clock that was set back gives nothing away
+    assert not minute.purse().spare()
+
+
+def test_asking_whether_there_is_some_to_spare_books_nothing(mirror: Mirror) -> None:
+    minute = fresh(mirror, 10)
+    purse = minute.purse()
+    for _ in range(50):
+        assert purse.spare()
+    minute.grant(purse, 10)
+    assert minute.now == START
+
+
 def test_stopping_ends_the_wait_without_a_request(mirror: Mirror) -> None:
     minute = fresh(mirror, 1)
     purse = minute.purse()

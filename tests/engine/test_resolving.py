@@ -20,7 +20,7 @@ from hisync.sight import Sight, load_sight
 from tests.world import World
 
 GUID = "00000000-0000-4000-8000-00000000000a"
-NOW = datetime(2030, 1, 1)  # noqa: DTZ001 - UTC, as the mirror writes it
+NOW = datetime(2030, 1, 1)
 ODD = "it's “odd” \U0001f409 \\ \" %s ; -- :x"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from hisync.errors import SchemaError
-from hisync.mirror import migrate, sqlite
+from hisync.mirror import capture, migrate, sqlite, views
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.mirror.tables import metadata
 
@@ -38,7 +39,8 @@ def declared(tmp_path: Path) -> Iterator[Mirror]:
     with open_mirror(f"sqlite:///{tmp_path}/declared.db") as mirror:
         with mirror.engine.connect() as connection, connection.begin():
             metadata.create_all(connection)
-            sqlite.install_capture(connection)
+            capture.install_capture(connection)
+            views.install_views(connection)
         yield mirror
 
 
@@ -78,17 +80,19 @@ def test_the_schemas_are_equal_in_every_word(migrated: Mirror, declared: Mirror)
         assert ours[key] == statement, key
     kinds = [kind for kind, _ in ours]
     assert kinds.count("table") == len(metadata.tables)
-    assert kinds.count("trigger") == len(sqlite.capture_triggers()) > 0
+    assert kinds.count("trigger") == len(capture.capture_triggers()) > 0
+    assert kinds.count("view") == len(views.VIEWS) > 0
     assert kinds.count("index") > 0
 
 
 def test_a_difference_would_be_found(migrated: Mirror, declared: Mirror) -> None:
-    """The comparison itself: it sees a column, a default, an index and a trigger."""
+    """The comparison itself: it sees a column, an index, a trigger and a view."""
     before = schema_of(declared)
     for statement in (
         "ALTER TABLE tasks ADD COLUMN x",
         "DROP INDEX ix_tasks_id",
         "DROP TRIGGER sync_capture_notes_after_insert",
+        "DROP VIEW items",
     ):
         with migrated.engine.connect() as connection, connection.begin():
             connection.exec_driver_sql(statement)
@@ -98,6 +102,7 @@ def test_a_difference_would_be_found(migrated: Mirror, declared: Mirror) -> None
         "tasks",
         "ix_tasks_id",
         "sync_capture_notes_after_insert",
+        "items",
     }
 
 
@@ -145,12 +150,15 @@ def break_down(_connection: Connection) -> None:
     raise SchemaError("the power went out")
 
 
-@pytest.mark.parametrize("step", ["install_capture", "leftover_mark"])
+STEPS = [(capture, "install_capture"), (views, "install_views"), (sqlite, "leftover_mark")]
+
+
+@pytest.mark.parametrize(("module", "step"), STEPS)
 def test_a_migration_that_fails_leaves_nothing(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, step: str
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, step, break_down)
+        patch.setattr(module, step, break_down)
         with pytest.raises(SchemaError, match="the power went out"):
             mirror.acquire()
     assert schema_of(mirror) == {}
@@ -163,8 +171,8 @@ def test_a_migration_that_fails_leaves_nothing(
 def test_a_trigger_that_can_not_be_made_leaves_nothing(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = {**sqlite.capture_triggers(), "sync_capture_zz": "CREATE TRIGGER"}
-    monkeypatch.setattr(sqlite, "capture_triggers", lambda: broken)
+    broken = {**capture.capture_triggers(), "sync_capture_zz": "CREATE TRIGGER"}
+    monkeypatch.setattr(capture, "capture_triggers", lambda: broken)
     with pytest.raises(Exception, match="incomplete input"):
         mirror.acquire()
     assert schema_of(mirror) == {}

@@ -225,3 +225,26 @@ def test_unknown_words_are_answered_with_the_known_ones(text: str, message: str)
 
 def test_traits_are_json(client: Client) -> None:
     assert orjson.loads(orjson.dumps(client.service.traits))["repeated_guid"] == "returns_existing"
+
+
+def test_how_the_history_shows_a_deleted_comment_is_a_trait(client: Client) -> None:
+    item = client.model.create(user=client.ann, title="Bread")
+    unit = client.model.comment(item.id, user=client.ann, message="Rye?")
+    client.model.delete_comment(unit.id, user=client.ann)
+    shown: dict[str, object] = {}
+    for how in ("renamed", "named", "untraced"):
+        with_traits(client, deleted_comments=how)
+        units = client.ask("GET", "/item/history", id=str(item.id))[1:]
+        shown[how] = [(u["id"], u["property_name"], u.get("value")) for u in units]
+    assert shown == {
+        "renamed": [(unit.id, "comment_deleted", None)],
+        "named": [(-unit.id, "comment_deleted", str(unit.id))],
+        "untraced": [],
+    }
+
+
+def test_comments_may_be_trimmed(client: Client) -> None:
+    with_traits(client, trims_comments=True)
+    item = client.model.create(user=client.ann, title="Bread")
+    client.ask("POST", "/item/comment", id=str(item.id), message=" Rye? ")
+    assert [unit.value for unit in client.model.comments(item.id)] == ["Rye?"]

@@ -1,0 +1,189 @@
+"""Which comments are to be posted and deleted, and the intent that is committed before each.
+
+Public: `prepare`, `claim`, `CommentStep`, `Claim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection
+
+from hisync.change import Change
+from hisync.comment import COMMENTS, Comment, Place
+from hisync.comments.candidates import Candidate, load_candidates
+from hisync.endings import end, reject
+from hisync.engine import Engine
+from hisync.mirror import changes, comments, histories, intents
+from hisync.mirror.intents import Intent
+from hisync.plan.comments import Post, Refuse, Remove, Wait
+from hisync.plan.guard import held_deletes
+from hisync.plan.proof import Ending
+
+KEPT: Final = 10
+"""Numbers of earlier comments that an intent remembers: a history is cut off after so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentStep:
+    """One request to make for one comment.
+
+    Attributes:
+        guid: its key.
+        op: whether it is posted or deleted.
+        comment: what is said, or what goes.
+        place: the item that it is on.
+        last_seq: the newest change that is included.
+    """
+
+    guid: str
+    op: Literal["create", "delete"]
+    comment: Comment
+    place: Place
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A step whose intent is committed: it may be sent.
+
+    Attributes:
+        intent: what was written down.
+        item_id: hiTask's number of the item.
+    """
+
+    intent: Intent
+    item_id: int
+
+
+def prepare(
+    engine: Engine, connection: Connection, coming: Collection[str] = ()
+) -> list[CommentStep]:
+    """End what needs no request; return the requests to make, in the order of the changes.
+
+    Args:
+        engine: everything it needs.
+        connection: the engine's write transaction.
+        coming: items that are taken to be on hiTask by then.
+    """
+    log = comments.unfinished(connection)
+    found = load_candidates(engine, connection, log, coming) if log else []
+    steps = [_step(engine, connection, candidate) for candidate in found]
+    ordered = sorted((s for s in steps if s is not None), key=lambda step: step.last_seq)
+    return _hold_deletes(engine, connection, ordered)
+
+
+def claim(engine: Engine, connection: Connection, step: CommentStep) -> Claim | None:
+    """Plan one comment again, as it is now, and write down what will be sent; None if nothing."""
+    log = comments.unfinished(connection, [step.guid])
+    found = load_candidates(engine, connection, log)
+    fresh = _step(engine, connection, found[0]) if found else None
+    if fresh is None or fresh.place.id is None or fresh.op != step.op:
+        return None  # a deletion that the guard has not seen waits for the next round
+    carried = log[step.guid]
+    intent = Intent(
+        guid=fresh.guid,
+        table=COMMENTS,
+        op=fresh.op,
+        sent=_sent(connection, fresh),
+        last_seq=fresh.last_seq,
+        attempt=max(change.attempts for change in carried) + 1,
+        started_at=engine.clock.now(),
+    )
+    intents.save_intent(connection, intent)
+    changes.set_state(
+        connection,
+        [change.seq for change in carried],
+        "sending",
+        now=intent.started_at,
+        attempted=True,
+    )
+    return Claim(intent, fresh.place.id)
+
+
+def put_back(connection: Connection, base: Comment | None, local: Comment | None) -> None:
+    """Make a row again what hiTask has; one that it doesn't have only loses a made-up number."""
+    if base is not None and base.id is not None:
+        if base != local:
+            comments.put_comments(connection, [base])
+    elif local is not None and local.id is not None:
+        comments.clear_id(connection, local.guid)
+
+
+def _sent(connection: Connection, step: CommentStep) -> dict[str, Any]:
+    """What goes out; of a new comment, also what tells it from others if the answer is lost."""
+    if step.op == "delete":
+        return asdict(step.comment)
+    place = step.place
+    there = comments.comments_of(connection, [place.guid]).values()
+    numbers = sorted(row.comment.id for row in there if row.comment.id is not None)
+    was_read, seen = histories.seen_of(connection, place.guid)
+    return {
+        "item_guid": place.guid,
+        "message": step.comment.message,
+        "before": numbers[-KEPT:],
+        "all_known": was_read and seen == place.last_comment_id,
+        "looks": 0,
+    }
+
+
+def _step(engine: Engine, connection: Connection, candidate: Candidate) -> CommentStep | None:
+    """What one comment needs; its changes are ended here as far as they need no request."""
+    log, guid, now = candidate.log, candidate.guid, engine.clock.now()
+    local = candidate.local.comment if candidate.local else None
+    match candidate.plan:
+        case Wait(reason):
+            fresh = [change.seq for change in log if change.state != "blocked"]
+            changes.set_state(connection, fresh, "blocked", now=now, error=reason)
+            return None
+        case Refuse(reason):
+            reject(engine, connection, guid, log, reason)
+            put_back(connection, candidate.base, local)
+            return None
+        case None:
+            end(engine, connection, guid, [Ending(change.seq, "merged") for change in log])
+            put_back(connection, candidate.base if local else None, local)
+            return None
+    waited = [change.seq for change in log if change.state == "blocked"]
+    changes.set_state(connection, waited, "pending", now=now)
+    return _request(candidate, log)
+
+
+def _request(candidate: Candidate, log: Sequence[Change]) -> CommentStep | None:
+    comment = candidate.base if candidate.plan == Remove() else None
+    if isinstance(candidate.plan, Post) and candidate.local is not None:
+        comment = candidate.local.comment
+    if comment is None or candidate.place is None:
+        return None
+    op: Literal["create", "delete"] = "delete" if candidate.plan == Remove() else "create"
+    return CommentStep(candidate.guid, op, comment, candidate.place, log[-1].seq)
+
+
+def _hold_deletes(
+    engine: Engine, connection: Connection, steps: Iterable[CommentStep]
+) -> list[CommentStep]:
+    """Hold deletions beyond the limit until someone approves them."""
+    steps = list(steps)
+    deletions = [step.guid for step in steps if step.op == "delete"]
+    if not deletions:
+        return steps
+    now = engine.clock.now()
+    log = comments.unfinished(connection, deletions)
+    waiting = [g for g in deletions if any(c.state == "held" for c in log.get(g, ()))]
+    fresh = [guid for guid in deletions if guid not in waiting]
+    over = held_deletes(
+        len(fresh),
+        changes.deletes_since(connection, now - timedelta(hours=1)),
+        limit=engine.rules.max_push_deletes,
+    )
+    held = [*fresh[len(fresh) - over :], *waiting]
+    kept = set(deletions) - set(held if len(held) > engine.allow_deletes else ())
+    for guid, entries in log.items():
+        state = "pending" if guid in kept else "held"
+        moved = [change.seq for change in entries if change.state != state]
+        why = None if guid in kept else "more deletions than safety.max_push_deletes an hour"
+        changes.set_state(connection, moved, state, now=now, error=why)
+    return [step for step in steps if step.op == "create" or step.guid in kept]

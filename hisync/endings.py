@@ -1,0 +1,28 @@
+"""How changes end, written down and said in the log. Public: `end`, `reject`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from hisync.change import Change
+from hisync.engine import Engine
+from hisync.mirror import changes
+from hisync.plan.proof import Ending
+
+
+def end(engine: Engine, connection: Connection, guid: str, endings: Iterable[Ending]) -> None:
+    """Write down how changes of one row end."""
+    now = engine.clock.now()
+    for ending in endings:
+        changes.set_state(connection, [ending.seq], ending.state, now=now, error=ending.error)
+        if ending.state == "rejected":
+            engine.log.warning("change_rejected", seq=ending.seq, guid=guid, reason=ending.error)
+
+
+def reject(
+    engine: Engine, connection: Connection, guid: str, refused: Iterable[Change], reason: str
+) -> None:
+    """End changes that hiTask will never take, with the reason."""
+    end(engine, connection, guid, [Ending(c.seq, "rejected", reason) for c in refused])

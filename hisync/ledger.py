@@ -1,0 +1,300 @@
+"""The ledger of time: what the entries of an item add up to is its total, whatever happens.
+
+hiTask only takes totals. People write entries; triggers move the item's total with them, and the
+total then travels like any other field of the item, except that what both sides added counts.
+What is left for here: to refuse entries that can't be, to tell which changes of entries a total
+carries, and to write down as `observed` what a total says and no entry explains. Public:
+`check_entries`, `entries_of`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
+`load_totals`, `with_totals`, `day_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from hisync.change import Change
+from hisync.endings import end, reject
+from hisync.engine import Engine
+from hisync.items import SPENT, TABLES
+from hisync.mirror import base as bases
+from hisync.mirror import changes, intents, records, rows, state, time_entries
+from hisync.mirror.base import Base
+from hisync.mirror.ledger import MOST_MINUTES
+from hisync.mirror.records import RemovedRow
+from hisync.mirror.rows import LocalRow
+from hisync.mirror.time_entries import Cells, Entry, before_changes, counted
+from hisync.plan.proof import end_changes
+
+_READ_ONLY: Final = ("source", "time_create")
+_NOT_THERE_YET: Final = "its item is not on hiTask yet"
+
+
+def load_totals(
+    engine: Engine, connection: Connection, guids: Iterable[str]
+) -> dict[str, int] | None:
+    """What the entries of these items add up to; None where time entries are not kept."""
+    return time_entries.sums(connection, guids) if engine.rules.time_entries else None
+
+
+def with_totals(
+    local: Mapping[tuple[str, str], LocalRow],
+    totals: Mapping[str, int] | None,
+    known: Mapping[str, Base],
+) -> dict[tuple[str, str], LocalRow]:
+    """The rows with the totals that count, whatever someone wrote over them.
+
+    Args:
+        local: rows by (table, guid).
+        totals: what the entries of each add up to; None takes hiTask's word.
+        known: their bases by guid.
+    """
+    counted_rows = {}
+    for (table, guid), row in local.items():
+        if totals is not None:
+            total: int | None = totals.get(guid, 0)
+        else:
+            base = known.get(guid)
+            total = None if base is None else bases.base_values(base, row.values).get(SPENT)
+        unreadable = {c: why for c, why in row.unreadable.items() if c != SPENT}
+        values = {**row.values, SPENT: total or None}
+        counted_rows[table, guid] = replace(row, values=values, unreadable=unreadable)
+    return counted_rows
+
+
+def check_entries(
+    engine: Engine, connection: Connection, item_guid: str | None = None
+) -> dict[str, list[Change]]:
+    """End the changes of entries that no request can carry.
+
+    Args:
+        engine: the rules and the clock.
+        connection: the engine's write transaction.
+        item_guid: only the entries of this item; None for all.
+
+    Returns:
+        The others by the guid of their item, which hiTask knows and no write is under way to.
+    """
+    found = (
+        entries_of(connection, item_guid)
+        if item_guid is not None
+        else changes.unfinished_where(connection, time_entries.of_any())
+    )
+    log = _by_entry(found)
+    if not log:
+        return {}
+    now = time_entries.load_entries(connection, log)
+    before = {guid: before_changes(now.get(guid), log[guid]) for guid in log}
+    items = {guid: (now.get(guid) or before[guid] or {}).get("item_guid") for guid in log}
+    named = {str(item) for item in items.values() if item is not None}
+    standing = _Standing(engine, connection, named)
+    left: dict[str, list[Change]] = {}
+    for guid, entry_log in log.items():
+        item = str(items[guid])
+        if item in standing.pending:
+            continue
+        reason = standing.why_not(item, now.get(guid), before[guid], entry_log)
+        if reason:
+            _undo(engine, connection, guid, now.get(guid), before[guid])
+            reject(engine, connection, guid, entry_log, reason)
+        elif _minutes(now.get(guid)) == _minutes(before[guid]):
+            _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
+            end(engine, connection, guid, end_changes(entry_log, sent=bool(now.get(guid))))
+        else:
+            _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
+            if item in standing.known:
+                left.setdefault(item, []).extend(entry_log)
+            else:
+                waits = [change.seq for change in entry_log if change.state != "blocked"]
+                moment = engine.clock.now()
+                changes.set_state(connection, waits, "blocked", now=moment, error=_NOT_THERE_YET)
+    return _not_below_zero(engine, connection, left)
+
+
+class _Standing:
+    """What is known of the items that entries name."""
+
+    def __init__(self, engine: Engine, connection: Connection, named: Collection[str]) -> None:
+        self.known = bases.load_bases(connection, named)
+        self.pending = intents.load_intents(connection).keys() & set(named)
+        self._there = rows.parents_of(connection, named).keys()
+        self._wanted = engine.rules.time_entries
+
+    def why_not(
+        self, item: str, now: Cells | None, before: Cells | None, log: Sequence[Change]
+    ) -> str | None:
+        """Why the present state of an entry can't be, None if it can."""
+        if now is None and before is None:
+            return None
+        if not self._wanted:
+            return "sync.time_entries is off"
+        if item not in self._there:
+            return f"item_guid {item!r} is no item here: give the guid of a task or another item"
+        if now is None:
+            return None
+        return _why_unreadable(now) or _why_read_only(now, before, log)
+
+
+def _why_unreadable(now: Cells) -> str | None:
+    minutes, day = now["minutes"], now["spent_on"]
+    if isinstance(minutes, bool) or not isinstance(minutes, int):
+        return f"minutes = {minutes!r} can't be read: give a whole number of minutes"
+    if abs(minutes) > MOST_MINUTES:
+        return f"minutes = {minutes} is more than anyone can have spent"
+    if day is not None and _read_day(day) is None:
+        return f"spent_on = {day!r} can't be read: give a day, YYYY-MM-DD"
+    return None
+
+
+def _why_read_only(now: Cells, before: Cells | None, log: Sequence[Change]) -> str | None:
+    if before is None or any(change.op == "insert" for change in log):
+        return None  # a REPLACE says nothing of what it leaves out
+    written = [column for column in _READ_ONLY if now[column] != before.get(column)]
+    return f"{written[0]} is read-only: only hisync sets it" if written else None
+
+
+def _read_day(cell: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(cell).strip()[:10])
+    except ValueError:
+        return None
+
+
+def _minutes(cells: Cells | None) -> int:
+    return counted((cells or {}).get("minutes"))
+
+
+def _undo(
+    engine: Engine, connection: Connection, guid: str, now: Cells | None, before: Cells | None
+) -> None:
+    """Make an entry what it was, and the total of its item with it."""
+    time_entries.restore_entry(connection, guid, before)
+    if before is None and now is not None:
+        values = {c: v for c, v in now.items() if c != "guid" and v is not None}
+        gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
+        records.record_removed(connection, [gone], engine.clock.now())
+    item = (now or before or {}).get("item_guid")
+    if item is not None and (minutes := _minutes(before) - _minutes(now)):
+        time_entries.move_total(connection, str(item), minutes)
+
+
+def _fill_in(
+    engine: Engine,
+    connection: Connection,
+    now: Cells | None,
+    before: Cells | None,
+    log: Sequence[Change],
+) -> None:
+    """Say of a written entry what its writer left out: who, when, for which day."""
+    if now is None or all(change.op == "update" for change in log):
+        return
+    memory = state.load(connection)
+    written = log[-1].changed_at
+    usual = {
+        "user_id": memory.account_id,
+        "spent_on": day_of(engine, memory, written).isoformat(),
+        "time_create": written.isoformat(" ", "microseconds"),
+        **{column: cell for column, cell in (before or {}).items() if cell is not None},
+    }
+    filled = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}
+    if (day := _read_day(now["spent_on"])) is not None:
+        filled["spent_on"] = day.isoformat()
+    filled["source"] = usual.get("source", "local")
+    changed = {column: cell for column, cell in filled.items() if cell != now[column]}
+    time_entries.set_entry(connection, now["guid"], changed)
+
+
+def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
+    """The day that a UTC instant is on, in the account's time zone."""
+    zone = engine.rules.zone or memory.zone
+    return moment.replace(tzinfo=UTC).astimezone(zone).date()
+
+
+def _not_below_zero(
+    engine: Engine, connection: Connection, left: dict[str, list[Change]]
+) -> dict[str, list[Change]]:
+    """Refuse what takes more time from an item than it has."""
+    sums = time_entries.sums(connection, left)
+    for item in [guid for guid in left if sums.get(guid, 0) < 0]:
+        reason = "it would leave its item with less than no time"
+        reject_entries(engine, connection, left.pop(item), reason)
+    return left
+
+
+def entries_of(connection: Connection, item_guid: str) -> list[Change]:
+    """The unfinished changes of an item's entries, oldest first."""
+    found = changes.unfinished_where(connection, time_entries.of_item(item_guid))
+    # An update's own log line does not name the item: by the entry, all of its changes.
+    log = changes.unfinished(connection, {change.guid for change in found})
+    every = [c for (table, _), cs in log.items() if table == time_entries.TABLE for c in cs]
+    return sorted(every, key=lambda change: change.seq)
+
+
+def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
+    """hiTask has the total that these changes are part of."""
+    for guid, changed in _by_entry(log).items():
+        end(engine, connection, guid, end_changes(changed, sent=True))
+
+
+def reject_entries(
+    engine: Engine, connection: Connection, log: Iterable[Change], reason: str
+) -> None:
+    """hiTask will not take the total that these changes are part of: they are taken back."""
+    for guid in _by_entry(log):
+        every = changes.unfinished(connection, [guid]).get((time_entries.TABLE, guid), [])
+        now = time_entries.load_entries(connection, [guid]).get(guid)
+        _undo(engine, connection, guid, now, before_changes(now, every))
+        reject(engine, connection, guid, every, reason)
+
+
+def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -> None:
+    """Add to an item what someone's total had and ours went over; the next push sends it."""
+    base = bases.load_bases(connection, [guid]).get(guid)
+    row = rows.load_rows(connection, base.table, [guid]).get(guid) if base else None
+    if base is None or row is None:
+        return
+    now = engine.clock.now()
+    day = day_of(engine, state.load(connection), now)
+    total = bases.base_values(base, row.values).get(SPENT) or 0
+    dirty = {SPENT: total, **(base.dirty or {})}
+    time_entries.insert_entries(connection, [Entry(guid, minutes, day, now)])
+    time_entries.move_total(connection, guid, minutes)
+    bases.save_bases(connection, [replace(base, dirty=dirty)])
+    engine.log.warning("time_added_again", guid=guid, minutes=minutes)
+
+
+def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
+    found: dict[str, list[Change]] = {}
+    for change in log:
+        found.setdefault(change.guid, []).append(change)
+    return found
+
+
+def settle(engine: Engine, connection: Connection, guids: Mapping[str, Sequence[str]]) -> int:
+    """Write down as observed what the totals of these items say and no entry explains.
+
+    Args:
+        engine: the rules and the clock.
+        connection: the engine's write transaction, in which the totals were just written.
+        guids: the items by table.
+
+    Returns:
+        How many entries were written.
+    """
+    if not engine.rules.time_entries:
+        return 0
+    memory = state.load(connection)
+    found = []
+    for table in TABLES:
+        if not guids.get(table):
+            continue
+        for item in time_entries.unsettled(connection, table, guids[table]):
+            when = item.time_last_update or engine.clock.now()
+            day = day_of(engine, memory, when)
+            found.append(Entry(item.guid, item.missing, day, when))
+    time_entries.insert_entries(connection, found)
+    return len(found)

@@ -1,0 +1,240 @@
+"""Comments as the engine reads and writes them.
+
+Public: `LocalComment`, `load_comments`, `comments_of`, `put_comments`, `clear_id`,
+`delete_comments`, `kept_guids`, `add_names`, `unfinished`, `has_work`, `was_posted_again`,
+`load_intents`, `set_sent`, `load_places`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, delete, select, type_coerce, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.types import NullType
+
+from hisync.change import Change
+from hisync.comment import COMMENTS, Comment, Place
+from hisync.items import Field, FieldType
+from hisync.mirror import changes
+from hisync.mirror.base import chunks
+from hisync.mirror.cells import UnreadableCellError, decode_cell
+from hisync.mirror.intents import Intent
+from hisync.mirror.tables import (
+    ITEM_TABLES,
+    change_log,
+    comments,
+    removed_rows,
+    sync_base,
+    sync_intents,
+    users,
+)
+
+FIELDS: Final = {
+    name: Field(name, "", type_)
+    for name, type_ in {
+        "id": FieldType.INT,
+        "item_guid": FieldType.TEXT,
+        "user_id": FieldType.ID,
+        "message": FieldType.TEXT,
+        "time_create": FieldType.INSTANT,
+    }.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalComment:
+    """One row as people see it.
+
+    Attributes:
+        comment: its values, None where a cell can't be read.
+        unreadable: why, by column.
+    """
+
+    comment: Comment
+    unreadable: Mapping[str, str]
+
+
+# Rows
+
+
+def decode_comment(guid: str, cells: Mapping[str, Any]) -> LocalComment:
+    """A comment's cells as values; those that are left out are empty."""
+    values: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for name, field in FIELDS.items():
+        try:
+            values[name] = decode_cell(field, cells.get(name))
+        except UnreadableCellError as error:
+            values[name] = None
+            unreadable[name] = str(error)
+    return LocalComment(Comment(guid=guid, **values), unreadable)
+
+
+def load_comments(connection: Connection, guids: Iterable[str]) -> dict[str, LocalComment]:
+    """These comments by key, those that are there."""
+    return {
+        guid: row
+        for chunk in chunks(guids)
+        for guid, row in _load(connection, _raw().where(comments.c.guid.in_(chunk)))
+    }
+
+
+def comments_of(connection: Connection, items: Iterable[str]) -> dict[str, LocalComment]:
+    """The comments on these items by key."""
+    return {
+        guid: row
+        for chunk in chunks(items)
+        for guid, row in _load(connection, _raw().where(comments.c.item_guid.in_(chunk)))
+    }
+
+
+def _raw() -> Select[*tuple[Any, ...]]:
+    return select(*(type_coerce(column, NullType()).label(column.name) for column in comments.c))
+
+
+def _load(
+    connection: Connection, query: Select[*tuple[Any, ...]]
+) -> Iterable[tuple[str, LocalComment]]:
+    for row in connection.execute(query).mappings():
+        yield row["guid"], decode_comment(row["guid"], dict(row))
+
+
+def put_comments(connection: Connection, rows: Sequence[Comment]) -> None:
+    """Put whole rows in, over whatever has their guid; people's own columns stay as they are."""
+    if rows:
+        upsert = insert(comments)
+        connection.execute(
+            upsert.on_conflict_do_update(
+                index_elements=[comments.c.guid],
+                set_={c.name: upsert.excluded[c.name] for c in comments.c if c.name != "guid"},
+            ),
+            [asdict(row) for row in rows],
+        )
+
+
+def clear_id(connection: Connection, guid: str) -> None:
+    """Take a number away that hiTask has not given."""
+    connection.execute(update(comments).where(comments.c.guid == guid).values(id=None))
+
+
+def delete_comments(connection: Connection, guids: Iterable[str]) -> None:
+    """Take rows out."""
+    for chunk in chunks(guids):
+        connection.execute(delete(comments).where(comments.c.guid.in_(chunk)))
+
+
+def kept_guids(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """The keys that comments had before they left, by id."""
+    removed = removed_rows.c
+    return {
+        number: guid
+        for chunk in chunks(ids)
+        for number, guid in connection.execute(
+            select(removed.id, removed.row_guid)
+            .where(removed.table_name == COMMENTS, removed.id.in_(chunk))
+            .order_by(removed.seq)
+        )
+    }
+
+
+def add_names(connection: Connection, names: Mapping[int, str]) -> None:
+    """Make people known by name whom `users` lacks."""
+    if names:
+        rows = [{"id": number, "full_name": name} for number, name in names.items()]
+        connection.execute(insert(users).on_conflict_do_nothing(), rows)
+
+
+# What people changed, and what was about to be sent
+
+
+def unfinished(
+    connection: Connection, guids: Iterable[str] | None = None
+) -> dict[str, list[Change]]:
+    """The changes of comments without an end, oldest first, by row; of all rows or of these."""
+    own = change_log.c.table_name == COMMENTS
+    wanted = [own] if guids is None else [own & change_log.c.row_guid.in_(c) for c in chunks(guids)]
+    found: dict[str, list[Change]] = {}
+    for condition in wanted:
+        for change in changes.unfinished_where(connection, condition):
+            found.setdefault(change.guid, []).append(change)
+    return found
+
+
+def has_work(connection: Connection) -> bool:
+    """Whether any comment has an unfinished change or a write with an unknown outcome."""
+    change = select(change_log.c.seq).where(
+        change_log.c.finished_at.is_(None), change_log.c.table_name == COMMENTS
+    )
+    intent = select(sync_intents.c.guid).where(sync_intents.c.table_name == COMMENTS)
+    return any(connection.execute(query.limit(1)).first() for query in (change, intent))
+
+
+def was_posted_again(connection: Connection, guid: str) -> bool:
+    """Whether a comment was sent more than once, since the first time seemed lost."""
+    log = change_log.c
+    query = select(log.seq).where(log.table_name == COMMENTS, log.row_guid == guid)
+    query = query.where(log.state == "done", log.op == "insert", log.attempts > 1)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def load_intents(connection: Connection) -> dict[str, Intent]:
+    """Comments that were about to be posted or deleted, with an outcome not known, by row.
+
+    Those that were begun first come first.
+    """
+    query = select(sync_intents).where(sync_intents.c.table_name == COMMENTS)
+    return {
+        row["guid"]: Intent(
+            guid=row["guid"],
+            table=COMMENTS,
+            op=row["op"],
+            sent=row["sent"],
+            last_seq=row["last_seq"],
+            attempt=row["attempt"],
+            started_at=row["started_at"],
+        )
+        for row in connection.execute(query.order_by(sync_intents.c.last_seq)).mappings()
+    }
+
+
+def set_sent(connection: Connection, guid: str, sent: Mapping[str, Any]) -> None:
+    """Remember more about what was sent."""
+    row = update(sync_intents).where(sync_intents.c.guid == guid)
+    connection.execute(row.values(sent=dict(sent)))
+
+
+def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place]:
+    """These items, those that have a row or are on hiTask."""
+    wanted = list(guids)
+    found: dict[str, Place] = {}
+    base = sync_base.c
+    for chunk in chunks(wanted):
+        for guid, number in connection.execute(
+            select(base.guid, base.id).where(base.guid.in_(chunk))
+        ):
+            found[guid] = Place(guid, number)
+    for table in ITEM_TABLES.values():
+        item = table.c
+        names = ("permission", "last_comment_id", "version", "archived")
+        query = select(item.guid, *(type_coerce(item[n], NullType()).label(n) for n in names))
+        for chunk in chunks(wanted):
+            for row in connection.execute(query.where(item.guid.in_(chunk))).mappings():
+                known = found.get(row["guid"])
+                found[row["guid"]] = Place(
+                    guid=row["guid"],
+                    id=known.id if known else None,
+                    present=True,
+                    permission=_number(row["permission"]),
+                    last_comment_id=_number(row["last_comment_id"]),
+                    version=_number(row["version"]),
+                    archiving=row["archived"] == 1,
+                )
+    return found
+
+
+def _number(cell: Any) -> int | None:
+    """A raw cell that only hiTask writes; whatever else someone put there is nothing."""
+    return cell if isinstance(cell, int) else None

@@ -1,0 +1,211 @@
+"""Time entries as the engine reads and writes them, and the totals that they add up to.
+
+Public: `Entry`, `load_entries`, `of_any`, `of_item`, `insert_entries`, `restore_entry`,
+`set_entry`, `sums`, `unsettled`, `Unsettled`, `move_total`, `counted`, `before_changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.types import NullType
+
+from hisync.change import Change
+from hisync.items import SPENT
+from hisync.mirror.base import CHUNK, chunks
+from hisync.mirror.ledger import COUNTED_MINUTES, MOST_MINUTES
+from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
+
+TABLE: Final = time_entries.name
+
+Cells = Mapping[str, Any]
+"""The raw cells of an entry, by column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A new entry of the ledger.
+
+    Attributes:
+        item_guid: the item whose total it is part of.
+        minutes: how many; below zero for time that was taken back.
+        spent_on: the day, in the account's zone.
+        source: `observed` for what was seen on hiTask.
+        time_create: when, in UTC.
+        user_id: who, None where that is not known.
+    """
+
+    item_guid: str
+    minutes: int
+    spent_on: date
+    time_create: datetime
+    source: str = "observed"
+    user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An item whose total is not what its entries add up to."""
+
+    guid: str
+    missing: int
+    time_last_update: datetime | None
+
+
+def counted(minutes: Any) -> int:
+    """What a raw cell of `minutes` counts: 0 where it is no number of minutes."""
+    whole = isinstance(minutes, int) and not isinstance(minutes, bool)
+    return minutes if whole and abs(minutes) <= MOST_MINUTES else 0
+
+
+def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cells]:
+    """The raw cells of these entries, those that are there."""
+    columns = (type_coerce(c, NullType()).label(c.name) for c in time_entries.c)
+    query = select(*columns)
+    return {
+        row["guid"]: {str(column): cell for column, cell in row.items()}
+        for chunk in chunks(guids)
+        for row in connection.execute(query.where(time_entries.c.guid.in_(chunk))).mappings()
+    }
+
+
+def of_any() -> ColumnElement[bool]:
+    """The condition on `change_log` for the changes of entries."""
+    return change_log.c.table_name == TABLE
+
+
+def of_item(item_guid: str) -> ColumnElement[bool]:
+    """The condition on `change_log` for the changes of one item's entries."""
+    own = select(time_entries.c.guid).where(time_entries.c.item_guid == item_guid)
+    log = change_log.c
+    return of_any() & or_(
+        log.row_guid.in_(own),
+        log.old_values["item_guid"].as_string() == item_guid,
+        log.new_values["item_guid"].as_string() == item_guid,
+    )
+
+
+def before_changes(now: Cells | None, log: Sequence[Change]) -> dict[str, Any] | None:
+    """The cells of an entry before these changes, the newest last; None before it was there."""
+    cells = None if now is None else dict(now)
+    for change in reversed(log):
+        match change.op:
+            case "insert":
+                cells = None
+            case "delete":
+                cells = dict(change.old_values)
+            case _:
+                cells = {**(cells or {}), **change.old_values}
+    return cells
+
+
+def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Add entries; the database gives them their guids."""
+    if entries:
+        connection.execute(
+            insert(time_entries),
+            [
+                {
+                    "item_guid": e.item_guid,
+                    "minutes": e.minutes,
+                    "spent_on": e.spent_on,
+                    "source": e.source,
+                    "time_create": e.time_create,
+                    "user_id": e.user_id,
+                }
+                for e in entries
+            ],
+        )
+
+
+def set_entry(connection: Connection, guid: str, cells: Cells) -> None:
+    """Set some cells of an entry, as they are stored."""
+    if cells:
+        raw = {c: literal_or(value) for c, value in cells.items()}
+        connection.execute(update(time_entries).where(time_entries.c.guid == guid).values(raw))
+
+
+def restore_entry(connection: Connection, guid: str, before: Cells | None) -> None:
+    """Make an entry what it was; None takes it out."""
+    connection.execute(delete(time_entries).where(time_entries.c.guid == guid))
+    if before is not None:
+        known = {c.name for c in time_entries.c} - {"guid"}
+        cells = {c: literal_or(value) for c, value in before.items() if c in known}
+        connection.execute(insert(time_entries).values(guid=guid, **cells))
+
+
+def literal_or(value: Any) -> Any:
+    """A stored cell to be stored again as it is, whatever type its column converts to."""
+    return type_coerce(value, NullType()) if value is not None else None
+
+
+def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:
+    """What the entries of each of these items add up to, for those that have any."""
+    item = time_entries.c.item_guid
+    total: ColumnElement[Any] = func.sum(literal_column(COUNTED_MINUTES))
+    return {
+        guid: int(minutes or 0)
+        for chunk in chunks(guids)
+        for guid, minutes in connection.execute(
+            select(item, total).where(item.in_(chunk)).group_by(item)
+        )
+    }
+
+
+def unsettled(
+    connection: Connection, table: str, guids: Sequence[str] | None = None
+) -> list[Unsettled]:
+    """The items of a table whose totals their entries don't add up to.
+
+    Args:
+        connection: a transaction.
+        table: the item table.
+        guids: which items; None for all.
+    """
+    item = ITEM_TABLES[table].c
+    spent = func.coalesce(item[SPENT], 0)
+    entries = (
+        select(func.coalesce(func.sum(literal_column(COUNTED_MINUTES)), 0))
+        .where(time_entries.c.item_guid == item.guid)
+        .correlate(ITEM_TABLES[table])
+        .scalar_subquery()
+    )
+    query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
+    query = query.where(spent != entries)
+    queries: Iterable[Select[Any]] = [query]
+    if guids is not None and len(guids) <= CHUNK:
+        queries = [query.where(item.guid.in_(guids))]
+    wanted = None if guids is None else set(guids)
+    return [
+        Unsettled(guid, missing, updated)
+        for one in queries
+        for guid, missing, updated in connection.execute(one)
+        if wanted is None or guid in wanted
+    ]
+
+
+def move_total(connection: Connection, item_guid: str, minutes: int) -> None:
+    """Add minutes to the total of an item, in whichever table it is."""
+    for table in ITEM_TABLES.values():
+        total = table.c[SPENT]
+        connection.execute(
+            update(table)
+            .where(table.c.guid == item_guid)
+            .values({SPENT: func.coalesce(total, 0) + minutes})
+        )

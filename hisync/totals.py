@@ -1,0 +1,137 @@
+"""What became of a total of minutes that we wrote while colleagues may have written theirs.
+
+hiTask takes a total without asking what it was counted from: read, add, write, verify. When the
+answer got lost, or the item's version shows another write in between, its history tells whose
+total came when. The race that remains: two totals within the history's minute and of the same
+number can't be told apart. Public: `look_up_totals`, `lost_minutes`, `totals_since`,
+`total_arrived`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from math import isfinite
+from typing import Final
+
+from hisync.claim import Claim
+from hisync.comment import Unit
+from hisync.engine import Engine
+from hisync.errors import ServiceError, StopError
+from hisync.history import chronological
+from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
+from hisync.mirror import base as bases
+from hisync.mirror import intents, rows
+from hisync.mirror.base import Base
+from hisync.mirror.intents import Intent
+from hisync.reading import Reading
+
+_FIELD: Final = fields_of("tasks")[SPENT]
+_AS_WRITTEN: Final = replace(_FIELD, type=FieldType.TEXT)
+
+
+def look_up_totals(engine: Engine, reading: Reading) -> dict[int, bool]:
+    """Ask the history about totals whose answers got lost and that a pull leaves open.
+
+    No transaction may be open.
+
+    Returns:
+        Whether our total arrived, by the item's id; only for items where the answer is neither
+        ours nor what it was before.
+    """
+    with engine.mirror.reading() as connection:
+        pending = intents.load_intents(connection)
+        lost = {g: i for g, i in pending.items() if i.op == "update" and SPENT in i.sent}
+        known = {base.id: base for base in bases.load_bases(connection, lost).values()}
+        local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    found: dict[int, bool] = {}
+    for item in reading.answer.items:
+        base = known.get(item.id)
+        if base is None:
+            continue
+        row = local.get((base.table, base.guid))
+        before = bases.base_values(base, row.values if row else None)
+        sent, stored = lost[base.guid].sent[SPENT], item.values.get(SPENT)
+        if not same_value(_FIELD, stored, sent) and not _same(stored, before.get(SPENT)):
+            found[item.id] = _ask(engine, lost[base.guid], base, item)
+    return found
+
+
+def total_arrived(
+    intent: Intent,
+    before: Values | None,
+    remote: Values,
+    *,
+    direct: bool,
+    looked_up: bool | None,
+) -> bool:
+    """Whether a total that was sent is part of what hiTask has now.
+
+    Args:
+        intent: what was sent.
+        before: the base before it.
+        remote: the item's values now.
+        direct: whether they are the answer to the write itself.
+        looked_up: what the history says, None where it was not asked.
+    """
+    if _same(remote.get(SPENT), intent.sent[SPENT]):
+        return True
+    if _same(remote.get(SPENT), (before or {}).get(SPENT)):
+        return False
+    return direct or bool(looked_up)
+
+
+def totals_since(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> list[int]:
+    """The totals that an item's history shows since it was read, oldest first."""
+    return _totals(engine, history, claimed.before.get("time_last_update"))
+
+
+def lost_minutes(claimed: Claim, totals: Sequence[int]) -> int:
+    """The minutes that someone else added between our read and our write, which went over them."""
+    sent = claimed.intent.sent.get(SPENT)
+    if sent is None:
+        return 0
+    before = claimed.before.get(SPENT) or 0
+    seen = list(totals[_last(totals, before) + 1 :]) if before in totals else list(totals)
+    if sent in seen:
+        seen = seen[: _last(seen, sent)]
+    theirs = [total for total in seen if total not in {before, sent}]
+    return theirs[-1] - before if theirs else 0
+
+
+def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
+    try:
+        history = engine.api.fetch_history(item.id)
+    except StopError:
+        raise
+    except ServiceError as error:
+        engine.log.warning("total_unclear", guid=base.guid, error=error.message)
+        history = list[Unit]()
+    totals = _totals(engine, history, intent.started_at)
+    if totals:
+        return (intent.sent[SPENT] or 0) in totals
+    # No word of it: two writes since we read are ours and theirs, one is theirs alone.
+    version = item.values.get("version")
+    return version is not None and base.version is not None and version > base.version + 1
+
+
+def _totals(engine: Engine, history: Iterable[Unit], since: datetime | None) -> list[int]:
+    unit = 60 if engine.api.time_unit == "hours" else 1
+    written = chronological(_AS_WRITTEN, history, since)
+    return [round(float(number) * unit) for number in written if _is_number(number)]
+
+
+def _is_number(text: Value) -> bool:
+    try:
+        return isfinite(float(text))
+    except (TypeError, ValueError):
+        return False
+
+
+def _last(numbers: Sequence[int], number: int) -> int:
+    return len(numbers) - 1 - list(reversed(numbers)).index(number)
+
+
+def _same(one: Value, other: Value) -> bool:
+    return same_value(_FIELD, one, other)

@@ -1,0 +1,356 @@
+"""Time both ways: for every item its entries add up to its total, whatever happens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from hisync.errors import ServiceError
+from hisync.sandbox import LOGIN, Fault
+from tests.engine.conftest import MakeWorld
+from tests.world import World
+
+ENTRY = "00000000-0000-4000-8000-0000000000e1"
+OTHER = "00000000-0000-4000-8000-0000000000e2"
+TASK = "00000000-0000-4000-8000-00000000000a"
+LOG = "INSERT INTO time_entries (guid, item_guid, minutes, note) VALUES (?, ?, ?, 'a note')"
+TABLES = ("projects", "tasks", "events", "notes", "files", "other_items")
+
+
+def adds_up(world: World) -> None:
+    """The invariant, item by item, and hiTask's totals where nothing waits."""
+    sums = {
+        row["item_guid"]: row["minutes"]
+        for row in world.sql(
+            "SELECT item_guid, sum(minutes) AS minutes FROM time_entries GROUP BY 1"
+        )
+    }
+    waits = world.sql("SELECT 1 FROM change_log WHERE finished_at IS NULL")
+    for table in TABLES:
+        for row in world.sql(f"SELECT guid, id, time_spent_minutes FROM {table}"):
+            assert (row["time_spent_minutes"] or 0) == sums.get(row["guid"], 0), row
+            if row["id"] is not None and not waits:
+                spent = world.service.model.item(row["id"]).get("time_spent") or 0
+                assert spent == (row["time_spent_minutes"] or 0)
+
+
+def task(world: World, spent: int = 0) -> int:
+    """A task of ours with that much time on it; its number."""
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
+    world.sync()
+    number = int(world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"])
+    if spent:
+        colleague_adds(world, number, spent)
+        world.sync()
+    return number
+
+
+def spent(world: World, number: int) -> int:
+    total: Any = world.service.model.item(number).get("time_spent")
+    return int(total or 0)
+
+
+def colleague_adds(world: World, number: int, minutes: int) -> None:
+    model = world.service.model
+    total = spent(world, number) + minutes
+    model.update(number, user=model.user("ann@example.com"), time_spent=total)
+
+
+def entries(world: World) -> list[dict[str, Any]]:
+    return world.sql(
+        "SELECT minutes, source, user_id, spent_on FROM time_entries WHERE item_guid = ?"
+        " ORDER BY minutes",
+        TASK,
+    )
+
+
+def states(world: World) -> list[tuple[str, str]]:
+    rows = world.sql("SELECT op, state FROM change_log WHERE table_name = 'time_entries'")
+    return [(row["op"], row["state"]) for row in rows]
+
+
+def test_what_was_there_is_an_observed_entry(world: World) -> None:
+    adds_up(world)
+    assert world.one("SELECT count(*) AS n FROM time_entries WHERE source = 'observed'")["n"] > 0
+    assert not world.sql("SELECT 1 FROM time_entries WHERE source <> 'observed'")
+
+
+def test_time_seen_on_hitask_becomes_an_entry(world: World) -> None:
+    number = task(world)
+    colleague_adds(world, number, 30)
+    world.sync()
+    assert [(e["minutes"], e["source"]) for e in entries(world)] == [(30, "observed")]
+    colleague_adds(world, number, -10)
+    world.sync()
+    assert [e["minutes"] for e in entries(world)] == [-10, 30]
+    adds_up(world)
+
+
+def test_an_entry_written_here_is_added_there(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == 75
+    world.service.reset_log()
+    assert world.sync().pushed == 1
+    assert world.writes() == [f"PUT /item/{number}"]
+    assert spent(world, number) == 75
+    me = world.service.model.user(LOGIN).id
+    assert entries(world)[1] == {
+        "minutes": 45,
+        "source": "local",
+        "user_id": me,
+        "spent_on": entries(world)[1]["spent_on"],
+    }
+    assert entries(world)[1]["spent_on"] is not None
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+    world.service.reset_log()
+    assert world.sync().pulled == 0
+    assert world.writes() == []
+
+
+def test_changes_and_deletions_send_the_difference(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sql("UPDATE time_entries SET minutes = 60 WHERE guid = ?", ENTRY)
+    world.sync()
+    assert spent(world, number) == 60
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.sync()
+    assert spent(world, number) == 0
+    assert states(world) == [("insert", "done"), ("update", "done"), ("delete", "done")]
+    adds_up(world)
+
+
+def test_what_both_sides_add_adds_up(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    colleague_adds(world, number, 30)
+    world.sync()
+    assert spent(world, number) == 75
+    assert [e["minutes"] for e in entries(world)] == [30, 45]
+    assert world.sql("SELECT 1 FROM conflicts") == []
+    adds_up(world)
+
+
+def test_what_needs_no_request_makes_none(world: World) -> None:
+    task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.sql(LOG, OTHER, TASK, 20)
+    world.sql(
+        "UPDATE time_entries SET minutes = 10 WHERE source = 'observed' AND item_guid = ?", TASK
+    )
+    world.service.reset_log()
+    world.sync()
+    assert world.writes() == []
+    assert {state for _, state in states(world)} <= {"merged", "done"}
+    world.sql(
+        "UPDATE time_entries SET note = 'other', spent_on = '2026-01-02' WHERE guid = ?", OTHER
+    )
+    world.sync()
+    assert world.writes() == []
+    assert states(world)[-1] == ("update", "done")
+    adds_up(world)
+
+
+def test_an_entry_of_a_task_that_is_new_itself_waits_for_it(world: World) -> None:
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"]
+    assert spent(world, number) == 45
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("statement", ["insert", "update", "delete"])
+def test_a_service_that_takes_no_time_gets_none(new_world: MakeWorld, statement: str) -> None:
+    world = new_world(items=5, traits=["time_spent_writable=false"])
+    world.sync()
+    number = task(world, spent=30)
+    match statement:
+        case "insert":
+            world.sql(LOG, ENTRY, TASK, 45)
+        case "update":
+            world.sql("UPDATE time_entries SET minutes = 99 WHERE item_guid = ?", TASK)
+        case _:
+            world.sql("DELETE FROM time_entries WHERE item_guid = ?", TASK)
+    world.sync()
+    assert spent(world, number) == 30
+    assert [e["minutes"] for e in entries(world)] == [30]
+    (change,) = world.sql("SELECT state, error FROM change_log WHERE table_name = 'time_entries'")
+    assert change["state"] == "rejected"
+    assert "takes no time" in change["error"]
+    adds_up(world)
+    if statement == "insert":
+        kept = world.one("SELECT last_values FROM removed_rows WHERE row_guid = ?", ENTRY)
+        assert '"minutes":45' in kept["last_values"].replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (("'soon'", "NULL"), "minutes"),
+        (("NULL", "NULL"), "minutes"),
+        (("1.5", "NULL"), "minutes"),
+        (("5", "'yesterday'"), "spent_on"),
+        (("-50", "NULL"), "less than no time"),
+    ],
+)
+def test_what_is_no_time_is_refused(world: World, values: tuple[str, str], reason: str) -> None:
+    number = task(world, spent=30)
+    minutes, day = values
+    world.sql(
+        "INSERT INTO time_entries (guid, item_guid, minutes, spent_on)"
+        f" VALUES (?, ?, {minutes}, {day})",
+        *(ENTRY, TASK),
+    )
+    world.service.reset_log()
+    world.sync()
+    assert world.writes() == []
+    (change,) = world.sql("SELECT state, error FROM change_log WHERE table_name = 'time_entries'")
+    assert change["state"] == "rejected"
+    assert reason in change["error"]
+    assert spent(world, number) == 30
+    adds_up(world)
+
+
+def test_an_entry_without_an_item_is_refused(world: World) -> None:
+    world.sql(LOG, ENTRY, OTHER, 45)
+    world.sync()
+    assert states(world) == [("insert", "rejected")]
+    assert not world.sql("SELECT 1 FROM time_entries WHERE guid = ?", ENTRY)
+    adds_up(world)
+
+
+def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql("UPDATE tasks SET time_spent_minutes = 999 WHERE guid = ?", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    assert spent(world, number) == 75
+    assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == 75
+    row = world.one(
+        "SELECT state, error FROM change_log WHERE table_name = 'tasks' AND op = 'update'"
+    )
+    assert row["state"] == "rejected"
+    assert "time_entries" in row["error"]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before", "status=500", "cut"])
+@pytest.mark.parametrize("theirs", [0, 30])
+@pytest.mark.parametrize("history", ["history_wrapped=false", "free_history=true"])
+def test_a_lost_answer_neither_loses_nor_doubles_minutes(
+    new_world: MakeWorld, effect: str, theirs: int, history: str
+) -> None:
+    world = new_world(items=5, traits=[history])
+    world.sync()
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.service.faults.add(f"PUT /item/*:{effect}:1")
+    if theirs:
+        # The push stops at the first trouble, so a colleague gets in between.
+        world.service.faults.add("GET /item/delta/*:status=503:1")
+    with suppress(ServiceError):  # the cycle may end in the trouble
+        world.sync()
+    if theirs:
+        colleague_adds(world, number, theirs)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 60 + theirs
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+def test_minutes_that_our_write_went_over_are_added_again(world: World) -> None:
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)
+    hook(world, number, 30)
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 90
+    assert sorted(e["minutes"] for e in entries(world)) == [15, 30, 45]
+    adds_up(world)
+
+
+def hook(world: World, number: int, minutes: int) -> None:
+    """Let a colleague add minutes right before our next PUT arrives."""
+    import httpx
+
+    from hisync.sandbox import SandboxTransport
+
+    class Meddling(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.inner = SandboxTransport(world.service)
+            self.left = 1
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "PUT" and self.left:
+                self.left = 0
+                colleague_adds(world, number, minutes)
+            return self.inner.handle_request(request)
+
+    world.crash()
+    world.transport = Meddling()
+
+
+def test_switched_off_nothing_is_kept_and_entries_are_refused(new_world: MakeWorld) -> None:
+    world = new_world(items=30, rules={"time_entries": False})
+    world.sync()
+    assert world.sql("SELECT 1 FROM time_entries") == []
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
+    world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"]
+    colleague_adds(world, number, 30)
+    world.sync()
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    assert spent(world, number) == 30
+    assert states(world) == [("insert", "rejected")]
+    assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == 30
+
+
+def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql("UPDATE tasks SET title = 'refused' WHERE guid = ?", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=403, code=17, count=1))
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 75
+    assert states(world) == [("insert", "done")]
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", TASK) == {"title": "task"}
+    adds_up(world)
+
+
+def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+    world.sync()
+    assert [e["minutes"] for e in entries(world)] == [30]
+    adds_up(world)
+    assert number
+
+
+def test_a_replace_keeps_the_sum(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sql(
+        "INSERT OR REPLACE INTO time_entries (guid, item_guid, minutes) VALUES (?, ?, 60)",
+        *(ENTRY, TASK),
+    )
+    adds_up_here = world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"]
+    assert adds_up_here == 60
+    world.sync()
+    assert spent(world, number) == 60
+    adds_up(world)
+    world.sql("INSERT OR REPLACE INTO tasks (guid, title) VALUES (?, 'replaced')", TASK)
+    world.sync()
+    assert spent(world, number) == 60
+    adds_up(world)
