@@ -67,8 +67,9 @@ class House:
         self.client.execute("INSERT INTO sync_mark VALUES (1, 0)")  # nothing is captured
         tables = self.client.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         for (table,) in tables.fetchall():
-            if table != "sync_schema_version":
+            if table not in {"sync_schema_version", "sync_mark"}:
                 self.client.execute(f"DELETE FROM {table}")
+        self.client.execute("DELETE FROM sync_mark")
         self.client.executemany("INSERT INTO sync_state VALUES (?, ?)", self._state)
         self.client.execute("COMMIT")
         return True
