@@ -13,6 +13,7 @@ from tests.engine.talk import GUID, ITEM, ME, agree, here, make_item, say, there
 from tests.world import World
 
 COMMENTS = True
+pytestmark = pytest.mark.slow
 
 
 def post(world: World) -> None:

@@ -29,6 +29,7 @@ from tests.engine.talk import (
 from tests.world import World
 
 COMMENTS = True
+pytestmark = pytest.mark.slow
 
 TRAITS = [[], ["history_wrapped", "delta=false"], ["free_history"], ["trims_comments"]]
 

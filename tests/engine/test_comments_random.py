@@ -15,6 +15,7 @@ from tests.engine.talk import ITEM, agree, here, make_item, number_of, there, th
 from tests.world import World
 
 COMMENTS = True
+pytestmark = pytest.mark.slow
 
 POSTS = ["drop_before", "drop_after", "drop_midway", "cut", "status=500", "apply_late=1", "empty"]
 READS = ["drop_before", "cut", "html=200", "status=500", "empty_list"]

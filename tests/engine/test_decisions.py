@@ -16,6 +16,8 @@ from hisync.retrying import retry_changes
 from hisync.sandbox import Fault
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 GUID = "00000000-0000-4000-8000-00000000000a"
 CHILD = "00000000-0000-4000-8000-00000000000b"
 NOW = datetime(2026, 3, 3)

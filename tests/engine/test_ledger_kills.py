@@ -10,6 +10,8 @@ from tests.engine.test_ledger import ENTRY, LOG, OTHER, adds_up, colleague_adds,
 from tests.engine.test_ledger import TASK as GUID
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def log_time(world: World, _number: int) -> None:
     world.sql(LOG, ENTRY, GUID, 45)

@@ -22,6 +22,8 @@ from tests.engine.conftest import MakeWorld
 from tests.engine.kill import KilledError, Steps
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 NEW = "00000000-0000-4000-8000-00000000000a"
 TABLES = ("projects", "tasks", "events", "notes", "files", "other_items")
 MACHINERY = ("change_log", "conflicts", "removed_rows", "sync_base", "sync_intents", "sync_state")
