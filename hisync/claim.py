@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from hisync.candidates import Candidate, Scene, load_scene, neighbours
 from hisync.change import Change
-from hisync.endings import end
+from hisync.endings import block, end, unblock
 from hisync.engine import Engine
+from hisync.holding import hold_deletions
 from hisync.items import SPENT, Access, Values, fields_of, on_the_wire, same_value
 from hisync.ledger import check_entries, finish_entries, reject_entries
 from hisync.mirror import base as bases
@@ -26,7 +26,6 @@ from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent, Op
 from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelete, SendUpdate
 from hisync.plan.checks import Refusal, check, refused_edits
-from hisync.plan.guard import held_deletes
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.order import Step, is_spending, order_steps
 from hisync.plan.proof import end_changes, unsent_columns
@@ -96,7 +95,7 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
     intents.save_intent(connection, intent)
     changes.set_state(
         connection,
-        [change.seq for change in _carried(candidate, fresh.send)],
+        [change.seq for change in _carried(candidate.log, candidate.entries, fresh.send)],
         "sending",
         now=intent.started_at,
         attempted=True,
@@ -161,9 +160,9 @@ def _plan(
     return _step(engine, connection, candidate, _one_thing(send), verdict, log)
 
 
-def _carried(candidate: Candidate, send: Send) -> list[Change]:
+def _carried(log: Sequence[Change], entries: Sequence[Change], send: Send) -> list[Change]:
     """The changes that a request carries."""
-    return [*candidate.log, *(candidate.entries if is_spending(send) else ())]
+    return [*log, *(entries if is_spending(send) else ())]
 
 
 def _one_thing(send: Send | None) -> Send | None:
@@ -185,13 +184,7 @@ def _refuse_stray(
         refuse_whole(engine, connection, candidate, reason)
         return
     why = f"its guid belongs to an item that is being deleted from {owner.table}"
-    _block(engine, connection, candidate.log, why)
-
-
-def _block(engine: Engine, connection: Connection, log: Sequence[Change], why: str) -> None:
-    """Let changes wait for another row; written once, not in every cycle."""
-    fresh = [change.seq for change in log if change.state != "blocked"]
-    changes.set_state(connection, fresh, "blocked", now=engine.clock.now(), error=why)
+    block(engine, connection, candidate.log, why)
 
 
 def _first_send(candidate: Candidate, base: Values | None, ours: Values | None) -> Send | None:
@@ -214,12 +207,11 @@ def _step(
     if send is None:
         return None
     if verdict.waits:
-        _block(engine, connection, log, verdict.waits)
+        block(engine, connection, log, verdict.waits)
         return None
-    waited = [change.seq for change in log if change.state == "blocked"]
-    changes.set_state(connection, waited, "pending", now=engine.clock.now())
+    unblock(engine, connection, log)
     values = candidate.local.values if candidate.local else candidate.before or {}
-    carried = _carried(replace(candidate, log=log), send)
+    carried = _carried(log, candidate.entries, send)
     return Step(
         table=candidate.table,
         guid=candidate.guid,
@@ -256,32 +248,9 @@ def _end_without_request(
 
 
 def _hold_deletes(engine: Engine, connection: Connection, steps: Iterable[Step]) -> list[Step]:
-    """Hold deletions beyond the limit until someone approves them: no later hour lets them go."""
+    """The steps without the deletions that have to be approved first."""
     steps = list(steps)
-    deletions = [step for step in steps if step.deletion]
-    if not deletions:
-        return steps
-    now = engine.clock.now()
-    log = changes.unfinished(connection, [step.guid for step in deletions])
-    waiting = [
-        s for s in deletions if any(c.state == "held" for c in log.get((s.table, s.guid), ()))
-    ]
-    fresh = [step for step in deletions if step not in waiting]
-    over = held_deletes(
-        len(fresh),
-        changes.deletes_since(connection, now - timedelta(hours=1)),
-        limit=engine.rules.max_push_deletes,
-    )
-    held = [*fresh[len(fresh) - over :], *waiting]
-    if len(held) <= engine.allow_deletes:
-        held = []
-    kept = {step.guid for step in deletions} - {step.guid for step in held}
-    deleted = {(step.table, step.guid) for step in deletions}
-    for (table, guid), entries in log.items():
-        if (table, guid) not in deleted:
-            continue
-        state = "pending" if guid in kept else "held"
-        moved = [change.seq for change in entries if change.state != state]
-        why = None if guid in kept else "more deletions than safety.max_push_deletes an hour"
-        changes.set_state(connection, moved, state, now=now, error=why)
-    return [step for step in steps if not step.deletion or step.guid in kept]
+    deletions = {(step.table, step.guid): step for step in steps if step.deletion}
+    log = changes.unfinished(connection, [guid for _, guid in deletions]) if deletions else {}
+    kept = hold_deletions(engine, connection, {key: log.get(key, ()) for key in deletions})
+    return [step for step in steps if not step.deletion or (step.table, step.guid) in kept]

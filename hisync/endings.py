@@ -1,4 +1,7 @@
-"""How changes end, written down and said in the log. Public: `end`, `reject`."""
+"""How changes end, written down and said in the log, and how they wait for others.
+
+Public: `end`, `reject`, `block`, `unblock`.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +29,15 @@ def reject(
 ) -> None:
     """End changes that hiTask will never take, with the reason."""
     end(engine, connection, guid, [Ending(c.seq, "rejected", reason) for c in refused])
+
+
+def block(engine: Engine, connection: Connection, log: Iterable[Change], why: str) -> None:
+    """Let changes wait for another row; written once, not in every cycle."""
+    fresh = [change.seq for change in log if change.state != "blocked"]
+    changes.set_state(connection, fresh, "blocked", now=engine.clock.now(), error=why)
+
+
+def unblock(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
+    """What they waited for is there."""
+    waited = [change.seq for change in log if change.state == "blocked"]
+    changes.set_state(connection, waited, "pending", now=engine.clock.now())

@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hisync.change import Change
-from hisync.endings import end, reject
+from hisync.endings import block, end, reject
 from hisync.engine import Engine
 from hisync.items import SPENT, TABLES
 from hisync.mirror import base as bases
@@ -109,9 +109,7 @@ def check_entries(
             if item in standing.known:
                 left.setdefault(item, []).extend(entry_log)
             else:
-                waits = [change.seq for change in entry_log if change.state != "blocked"]
-                moment = engine.clock.now()
-                changes.set_state(connection, waits, "blocked", now=moment, error=_NOT_THERE_YET)
+                block(engine, connection, entry_log, _NOT_THERE_YET)
     return _not_below_zero(engine, connection, left)
 
 

@@ -5,9 +5,8 @@ Public: `prepare`, `claim`, `CommentStep`, `Claim`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection
@@ -15,12 +14,12 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Place
 from hisync.comments.candidates import Candidate, load_candidates
-from hisync.endings import end, reject
+from hisync.endings import block, end, reject, unblock
 from hisync.engine import Engine
+from hisync.holding import hold_deletions
 from hisync.mirror import changes, comments, histories, intents
 from hisync.mirror.intents import Intent
 from hisync.plan.comments import Post, Refuse, Remove, Wait
-from hisync.plan.guard import held_deletes
 from hisync.plan.proof import Ending
 
 KEPT: Final = 10
@@ -132,12 +131,11 @@ def _sent(connection: Connection, step: CommentStep) -> dict[str, Any]:
 
 def _step(engine: Engine, connection: Connection, candidate: Candidate) -> CommentStep | None:
     """What one comment needs; its changes are ended here as far as they need no request."""
-    log, guid, now = candidate.log, candidate.guid, engine.clock.now()
+    log, guid = candidate.log, candidate.guid
     local = candidate.local.comment if candidate.local else None
     match candidate.plan:
         case Wait(reason):
-            fresh = [change.seq for change in log if change.state != "blocked"]
-            changes.set_state(connection, fresh, "blocked", now=now, error=reason)
+            block(engine, connection, log, reason)
             return None
         case Refuse(reason):
             reject(engine, connection, guid, log, reason)
@@ -147,8 +145,7 @@ def _step(engine: Engine, connection: Connection, candidate: Candidate) -> Comme
             end(engine, connection, guid, [Ending(change.seq, "merged") for change in log])
             put_back(connection, candidate.base if local else None, local)
             return None
-    waited = [change.seq for change in log if change.state == "blocked"]
-    changes.set_state(connection, waited, "pending", now=now)
+    unblock(engine, connection, log)
     return _request(candidate, log)
 
 
@@ -163,27 +160,10 @@ def _request(candidate: Candidate, log: Sequence[Change]) -> CommentStep | None:
 
 
 def _hold_deletes(
-    engine: Engine, connection: Connection, steps: Iterable[CommentStep]
+    engine: Engine, connection: Connection, steps: Sequence[CommentStep]
 ) -> list[CommentStep]:
-    """Hold deletions beyond the limit until someone approves them."""
-    steps = list(steps)
+    """The steps without the deletions that have to be approved first."""
     deletions = [step.guid for step in steps if step.op == "delete"]
-    if not deletions:
-        return steps
-    now = engine.clock.now()
     log = comments.unfinished(connection, deletions)
-    waiting = [g for g in deletions if any(c.state == "held" for c in log.get(g, ()))]
-    fresh = [guid for guid in deletions if guid not in waiting]
-    over = held_deletes(
-        len(fresh),
-        changes.deletes_since(connection, now - timedelta(hours=1)),
-        limit=engine.rules.max_push_deletes,
-    )
-    held = [*fresh[len(fresh) - over :], *waiting]
-    kept = set(deletions) - set(held if len(held) > engine.allow_deletes else ())
-    for guid, entries in log.items():
-        state = "pending" if guid in kept else "held"
-        moved = [change.seq for change in entries if change.state != state]
-        why = None if guid in kept else "more deletions than safety.max_push_deletes an hour"
-        changes.set_state(connection, moved, state, now=now, error=why)
+    kept = hold_deletions(engine, connection, {guid: log[guid] for guid in deletions})
     return [step for step in steps if step.op == "create" or step.guid in kept]
