@@ -20,7 +20,7 @@ from hisync.change import Change
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
-from hisync.ledger import entries_of, load_totals, reject_entries, settle, with_totals
+from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
 from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.base import Base, base_values
 from hisync.mirror.cells import to_json
@@ -176,13 +176,11 @@ def _load_view(
     # Only what is dirty or in flight has changes to look at.
     unsettled = [s for s in shown if s.base is None or s.base.dirty or s.intent]
     busy = [s.guid for s in unsettled]
-    people_wrote = {
-        key: local[key] for key in ((s.table_before, s.guid) for s in unsettled) if key in local
-    }
-    if people_wrote:
+    written = {(s.table_before, s.guid) for s in unsettled} & local.keys()
+    if written:
         known = {s.guid: s.base for s in unsettled if s.base is not None}
         totals = load_totals(engine, connection, busy)
-        local |= with_totals(people_wrote, totals, known)
+        local |= with_totals({key: local[key] for key in written}, totals, known)
     return _View(
         rows=local,
         changes=changes.unfinished(connection, busy) if busy else {},
@@ -260,75 +258,80 @@ def _apply_to_dirty(
     if local is not None and ours is not None and before is not None:
         # What can't be read is no edit to merge; the push refuses it by name.
         ours = {**ours, **{column: before.get(column) for column in local.unreadable}}
-    proven = before
-    since: frozenset[str] = frozenset()
+    proven: Values | None = before
     spent = False
-    if intent is not None and SPENT in intent.sent:
-        spent = _spent_arrived(shown, before, view)
-        if view.direct and not spent:
-            ours = _refuse_time(engine, connection, shown, ours)
     if intent is not None:
-        since = columns_edited_after(table, log, intent.last_seq)
-        proven = base_after_write(
-            table,
-            before,
-            intent.sent,
-            shown.values,
-            ours,
-            since,
-            direct=view.direct,
-            maybe_older=shown.base is None and _maybe_older(intent, shown.values),
-        )
-    if intent is not None and SPENT in intent.sent and proven is not None:
-        # Part of hiTask's total, or not: what else people added here is what is left to send.
-        proven = {**proven, SPENT: (intent.sent if spent else before or {}).get(SPENT)}
+        spent = _has_spent(shown, intent, before, view)
+        if view.direct and SPENT in intent.sent and not spent:
+            ours = _refuse_time(engine, connection, shown, intent, ours)
+        proven = _proven(shown, intent, before, ours, log, direct=view.direct, spent=spent)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
     _write_plan(connection, shown, local, actions, unsent, view.writes)
-    if intent is None and local is not None and local.table == table:
-        # What people wrote in other words than hiTask has it in is written its way, and a day
-        # that they made of an instant as a day.
-        said = set(shown.base.dirty or {}) if shown.base else set()
-        said |= _DATES if "is_all_day" in said else set()
-        same = (said & shown.values.keys()) - unsent - local.unreadable.keys()
-        view.writes.set(table, shown.guid, {c: shown.values[c] for c in same})
-    if intent is not None and local is not None and local.table == table:
-        # The row is written as hiTask has it, in whatever other words people had put the same.
-        arrived = shown.values.keys() - unsent - since - local.unreadable.keys()
-        view.writes.set(table, shown.guid, {c: shown.values[c] for c in arrived})
+    if local is not None and local.table == table:
+        settled = _agreed(shown, log) - unsent - local.unreadable.keys()
+        view.writes.set(table, shown.guid, {c: shown.values[c] for c in settled})
     if intent is not None:
-        finish_write(
-            engine,
-            connection,
-            Arrival(intent, before, shown.values, log, unsent, view.direct, spent),
-        )
+        arrival = Arrival(intent, before, shown.values, log, unsent, view.direct, spent)
+        finish_write(engine, connection, arrival)
 
 
-def _spent_arrived(shown: Shown, before: Values | None, view: _View) -> bool:
-    """Whether the total that a write sent is part of hiTask's now."""
-    if shown.intent is None:
-        return False
+def _has_spent(shown: Shown, intent: Intent, before: Values | None, view: _View) -> bool:
+    """Whether a total that a write sent is part of hiTask's now."""
     looked_up = view.spent.get(shown.item.id)
-    return total_arrived(
-        shown.intent, before, shown.values, direct=view.direct, looked_up=looked_up
+    return SPENT in intent.sent and total_arrived(
+        intent, before, shown.values, direct=view.direct, looked_up=looked_up
     )
 
 
+def _proven(
+    shown: Shown,
+    intent: Intent,
+    before: Values | None,
+    ours: Values | None,
+    log: Sequence[Change],
+    *,
+    direct: bool,
+    spent: bool,
+) -> Values:
+    """The base that the outcome of a write proves."""
+    table = shown.item.table
+    proven = base_after_write(
+        table,
+        before,
+        intent.sent,
+        shown.values,
+        ours,
+        columns_edited_after(table, log, intent.last_seq),
+        direct=direct,
+        maybe_older=shown.base is None and _maybe_older(intent, shown.values),
+    )
+    if SPENT in intent.sent:
+        # Part of hiTask's total, or not: what else people added here is what is left to send.
+        proven[SPENT] = (intent.sent if spent else before or {}).get(SPENT)
+    return proven
+
+
+def _agreed(shown: Shown, log: Sequence[Change]) -> set[str]:
+    """The columns to be written as hiTask has them where nothing is left to send.
+
+    People may have put the same in other words, or made a day of an instant.
+    """
+    columns = set(shown.values)
+    if shown.intent is not None:
+        return columns - columns_edited_after(shown.item.table, log, shown.intent.last_seq)
+    said = set((shown.base.dirty if shown.base else None) or ())
+    return columns & (said | (_DATES if "is_all_day" in said else set()))
+
+
 def _refuse_time(
-    engine: Engine, connection: Connection, shown: Shown, ours: Values | None
+    engine: Engine, connection: Connection, shown: Shown, intent: Intent, ours: Values | None
 ) -> Values | None:
     """hiTask answered OK and kept the total as it was: the entries are refused, and say why."""
-    if shown.intent is None:
-        return ours
-    carried = [
-        change
-        for change in entries_of(connection, shown.guid)
-        if change.seq <= shown.intent.last_seq
-    ]
     stored = shown.values.get(SPENT) or 0
     reason = f"hiTask answered OK but kept {stored} minutes: it takes no time spent from outside"
-    reject_entries(engine, connection, carried, reason)
+    reject_entries(engine, connection, carried_entries(connection, intent), reason)
     if ours is None:
         return None
     totals = load_totals(engine, connection, [shown.guid]) or {}

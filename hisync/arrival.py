@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.endings import end
 from hisync.engine import Engine
-from hisync.items import SPENT, Values, fields_of, same_value
-from hisync.ledger import entries_of, finish_entries
+from hisync.items import Values, fields_of, same_value
+from hisync.ledger import carried_entries, finish_entries
 from hisync.mirror import changes, intents
 from hisync.mirror.cells import cell_text
 from hisync.mirror.intents import Intent
@@ -47,8 +47,7 @@ class Arrival:
 def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> None:
     """End the changes that the write carried; what did not arrive waits again."""
     intent = arrival.intent
-    if SPENT in intent.sent:
-        _finish_time(engine, connection, arrival)
+    _finish_time(engine, connection, arrival)
     carried = [change for change in arrival.log if change.seq <= intent.last_seq]
     later = columns_edited_after(intent.table, arrival.log, intent.last_seq)
     waiting = {column for column in arrival.unsent if column not in later}
@@ -67,8 +66,7 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
 
 def _finish_time(engine: Engine, connection: Connection, arrival: Arrival) -> None:
     """End the changes of time entries that a total carried, or let them wait again."""
-    entries = entries_of(connection, arrival.intent.guid)
-    carried = [change for change in entries if change.seq <= arrival.intent.last_seq]
+    carried = carried_entries(connection, arrival.intent)
     if arrival.spent:
         finish_entries(engine, connection, carried)
     else:
@@ -89,8 +87,8 @@ def requeue(
 def carried_by(connection: Connection, intent: Intent) -> list[Change]:
     """The unfinished changes that a write carries, those of time entries in its total included."""
     log = changes.unfinished(connection, [intent.guid]).get((intent.table, intent.guid), [])
-    entries = entries_of(connection, intent.guid) if SPENT in intent.sent else []
-    return [change for change in (*log, *entries) if change.seq <= intent.last_seq]
+    carried = [change for change in log if change.seq <= intent.last_seq]
+    return [*carried, *carried_entries(connection, intent)]
 
 
 def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:

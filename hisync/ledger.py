@@ -4,8 +4,8 @@ hiTask only takes totals. People write entries; triggers move the item's total w
 total then travels like any other field of the item, except that what both sides added counts.
 What is left for here: to refuse entries that can't be, to tell which changes of entries a total
 carries, and to write down as `observed` what a total says and no entry explains. Public:
-`check_entries`, `entries_of`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
-`load_totals`, `with_totals`, `day_of`.
+`check_entries`, `carried_entries`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
+`load_totals`, `with_totals`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import SPENT, TABLES
+from hisync.items import SPENT
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
+from hisync.mirror.intents import Intent
 from hisync.mirror.ledger import MOST_MINUTES
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
@@ -80,7 +81,7 @@ def check_entries(
         The others by the guid of their item, which hiTask knows and no write is under way to.
     """
     found = (
-        entries_of(connection, item_guid)
+        _entries_of(connection, item_guid)
         if item_guid is not None
         else changes.unfinished_where(connection, time_entries.of_any())
     )
@@ -194,7 +195,7 @@ def _fill_in(
     written = log[-1].changed_at
     usual = {
         "user_id": memory.account_id,
-        "spent_on": day_of(engine, memory, written).isoformat(),
+        "spent_on": _day_of(engine, memory, written).isoformat(),
         "time_create": written.isoformat(" ", "microseconds"),
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
@@ -206,7 +207,7 @@ def _fill_in(
     time_entries.set_entry(connection, now["guid"], changed)
 
 
-def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
+def _day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
     """The day that a UTC instant is on, in the account's time zone."""
     zone = engine.rules.zone or memory.zone
     return moment.replace(tzinfo=UTC).astimezone(zone).date()
@@ -223,13 +224,21 @@ def _not_below_zero(
     return left
 
 
-def entries_of(connection: Connection, item_guid: str) -> list[Change]:
+def _entries_of(connection: Connection, item_guid: str) -> list[Change]:
     """The unfinished changes of an item's entries, oldest first."""
     found = changes.unfinished_where(connection, time_entries.of_item(item_guid))
     # An update's own log line does not name the item: by the entry, all of its changes.
     log = changes.unfinished(connection, {change.guid for change in found})
     every = [c for (table, _), cs in log.items() if table == time_entries.TABLE for c in cs]
     return sorted(every, key=lambda change: change.seq)
+
+
+def carried_entries(connection: Connection, intent: Intent) -> list[Change]:
+    """The unfinished changes of entries that the total of a write carries, oldest first."""
+    if SPENT not in intent.sent:
+        return []
+    log = _entries_of(connection, intent.guid)
+    return [change for change in log if change.seq <= intent.last_seq]
 
 
 def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
@@ -256,7 +265,7 @@ def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -
     if base is None or row is None:
         return
     now = engine.clock.now()
-    day = day_of(engine, state.load(connection), now)
+    day = _day_of(engine, state.load(connection), now)
     total = bases.base_values(base, row.values).get(SPENT) or 0
     dirty = {SPENT: total, **(base.dirty or {})}
     time_entries.insert_entries(connection, [Entry(guid, minutes, day, now)])
@@ -272,27 +281,25 @@ def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
     return found
 
 
-def settle(engine: Engine, connection: Connection, guids: Mapping[str, Sequence[str]]) -> int:
+def settle(engine: Engine, connection: Connection, guids: Mapping[str, Sequence[str]]) -> None:
     """Write down as observed what the totals of these items say and no entry explains.
 
     Args:
         engine: the rules and the clock.
         connection: the engine's write transaction, in which the totals were just written.
         guids: the items by table.
-
-    Returns:
-        How many entries were written.
     """
     if not engine.rules.time_entries:
-        return 0
-    memory = state.load(connection)
-    found = []
-    for table in TABLES:
-        if not guids.get(table):
-            continue
-        for item in time_entries.unsettled(connection, table, guids[table]):
-            when = item.time_last_update or engine.clock.now()
-            day = day_of(engine, memory, when)
-            found.append(Entry(item.guid, item.missing, day, when))
-    time_entries.insert_entries(connection, found)
-    return len(found)
+        return
+    unsettled = [
+        item
+        for table, wanted in guids.items()
+        for item in time_entries.unsettled(connection, table, wanted)
+    ]
+    if not unsettled:
+        return
+    memory, entries = state.load(connection), []
+    for item in unsettled:
+        when = item.time_last_update or engine.clock.now()
+        entries.append(Entry(item.guid, item.missing, _day_of(engine, memory, when), when))
+    time_entries.insert_entries(connection, entries)

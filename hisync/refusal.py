@@ -10,12 +10,11 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from hisync.arrival import carried_by
 from hisync.candidates import Candidate, load_scene
 from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.items import SPENT, Value, Values
-from hisync.ledger import reject_entries
+from hisync.ledger import carried_entries, reject_entries
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
@@ -60,9 +59,7 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
 
 def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
-    if SPENT in intent.sent:
-        spent = [c for c in carried_by(connection, intent) if c.table != intent.table]
-        reject_entries(engine, connection, spent, reason)
+    reject_entries(engine, connection, carried_entries(connection, intent), reason)
     intents.forget_intents(connection, [intent.guid])
     # Even without changes: they may have ended already, for a cell that was refused here.
     log = changes.unfinished(connection, [intent.guid])

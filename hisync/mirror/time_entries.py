@@ -7,14 +7,13 @@ Public: `Entry`, `load_entries`, `of_any`, `of_item`, `insert_entries`, `restore
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     delete,
     func,
     insert,
@@ -40,23 +39,19 @@ Cells = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A new entry of the ledger.
+    """A new entry of the ledger: time seen on hiTask, by nobody known.
 
     Attributes:
         item_guid: the item whose total it is part of.
         minutes: how many; below zero for time that was taken back.
         spent_on: the day, in the account's zone.
-        source: `observed` for what was seen on hiTask.
         time_create: when, in UTC.
-        user_id: who, None where that is not known.
     """
 
     item_guid: str
     minutes: int
     spent_on: date
     time_create: datetime
-    source: str = "observed"
-    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +113,8 @@ def before_changes(now: Cells | None, log: Sequence[Change]) -> dict[str, Any] |
 def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
     """Add entries; the database gives them their guids."""
     if entries:
-        connection.execute(
-            insert(time_entries),
-            [
-                {
-                    "item_guid": e.item_guid,
-                    "minutes": e.minutes,
-                    "spent_on": e.spent_on,
-                    "source": e.source,
-                    "time_create": e.time_create,
-                    "user_id": e.user_id,
-                }
-                for e in entries
-            ],
-        )
+        rows = [asdict(entry) | {"source": "observed"} for entry in entries]
+        connection.execute(insert(time_entries), rows)
 
 
 def set_entry(connection: Connection, guid: str, cells: Cells) -> None:
@@ -168,16 +151,8 @@ def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:
     }
 
 
-def unsettled(
-    connection: Connection, table: str, guids: Sequence[str] | None = None
-) -> list[Unsettled]:
-    """The items of a table whose totals their entries don't add up to.
-
-    Args:
-        connection: a transaction.
-        table: the item table.
-        guids: which items; None for all.
-    """
+def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[Unsettled]:
+    """Which of these items of a table have totals that their entries don't add up to."""
     item = ITEM_TABLES[table].c
     spent = func.coalesce(item[SPENT], 0)
     entries = (
@@ -188,16 +163,10 @@ def unsettled(
     )
     query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
     query = query.where(spent != entries)
-    queries: Iterable[Select[Any]] = [query]
-    if guids is not None and len(guids) <= CHUNK:
-        queries = [query.where(item.guid.in_(guids))]
-    wanted = None if guids is None else set(guids)
-    return [
-        Unsettled(guid, missing, updated)
-        for one in queries
-        for guid, missing, updated in connection.execute(one)
-        if wanted is None or guid in wanted
-    ]
+    if len(guids) <= CHUNK:
+        query = query.where(item.guid.in_(guids))
+    wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
+    return [Unsettled(*row) for row in connection.execute(query) if row[0] in wanted]
 
 
 def move_total(connection: Connection, item_guid: str, minutes: int) -> None:
