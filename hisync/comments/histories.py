@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from hisync.change import Change
-from hisync.comment import Comment, Unit
+from hisync.comment import COMMENTS, Comment, Unit
 from hisync.comments.candidates import base_of, own_account
 from hisync.comments.outcome import finish_post, keep_removed
 from hisync.engine import Engine
@@ -23,6 +23,7 @@ from hisync.mirror import comments, histories
 from hisync.mirror.comments import LocalComment
 from hisync.mirror.histories import Due
 from hisync.mirror.intents import Intent
+from hisync.mirror.removed import former_guids
 from hisync.plan.history import (
     HistoryPlan,
     find_posted,
@@ -182,7 +183,7 @@ def _write(
 def _with_keys(connection: Connection, new: Sequence[Comment], local: _Local) -> Iterable[Comment]:
     """Give comments their keys: the one that they had here before, or one made of the number."""
     numbers = [comment.id for comment in new if comment.id is not None]
-    kept = comments.kept_guids(connection, numbers) if numbers else {}
+    kept = former_guids(connection, numbers, [COMMENTS])
     wanted = {n: [*filter(None, [kept.get(n)]), derived_guid("comment", n)] for n in numbers}
     rows = comments.load_comments(connection, [guid for some in wanted.values() for guid in some])
     # A row of that key that was refused, and never had a number, is this very comment.

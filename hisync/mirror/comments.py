@@ -1,7 +1,7 @@
 """Comments as the engine reads and writes them.
 
 Public: `LocalComment`, `load_comments`, `comments_of`, `put_comments`, `clear_id`,
-`delete_comments`, `kept_guids`, `add_names`, `unfinished`, `has_work`, `was_posted_again`,
+`delete_comments`, `add_names`, `unfinished`, `has_work`, `was_posted_again`,
 `load_intents`, `set_sent`, `load_places`.
 """
 
@@ -21,12 +21,11 @@ from hisync.items import Field, FieldType
 from hisync.mirror import changes
 from hisync.mirror.base import chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
-from hisync.mirror.intents import Intent
+from hisync.mirror.intents import Intent, load_raw
 from hisync.mirror.tables import (
     ITEM_TABLES,
     change_log,
     comments,
-    removed_rows,
     sync_base,
     sync_intents,
     users,
@@ -126,20 +125,6 @@ def delete_comments(connection: Connection, guids: Iterable[str]) -> None:
         connection.execute(delete(comments).where(comments.c.guid.in_(chunk)))
 
 
-def kept_guids(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
-    """The keys that comments had before they left, by id."""
-    removed = removed_rows.c
-    return {
-        number: guid
-        for chunk in chunks(ids)
-        for number, guid in connection.execute(
-            select(removed.id, removed.row_guid)
-            .where(removed.table_name == COMMENTS, removed.id.in_(chunk))
-            .order_by(removed.seq)
-        )
-    }
-
-
 def add_names(connection: Connection, names: Mapping[int, str]) -> None:
     """Make people known by name whom `users` lacks."""
     if names:
@@ -185,19 +170,8 @@ def load_intents(connection: Connection) -> dict[str, Intent]:
 
     Those that were begun first come first.
     """
-    query = select(sync_intents).where(sync_intents.c.table_name == COMMENTS)
-    return {
-        row["guid"]: Intent(
-            guid=row["guid"],
-            table=COMMENTS,
-            op=row["op"],
-            sent=row["sent"],
-            last_seq=row["last_seq"],
-            attempt=row["attempt"],
-            started_at=row["started_at"],
-        )
-        for row in connection.execute(query.order_by(sync_intents.c.last_seq)).mappings()
-    }
+    found = load_raw(connection, [COMMENTS])
+    return {intent.guid: intent for intent in sorted(found, key=lambda one: one.last_seq)}
 
 
 def set_sent(connection: Connection, guid: str, sent: Mapping[str, Any]) -> None:

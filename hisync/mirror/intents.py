@@ -1,13 +1,14 @@
 """`sync_intents`: what was about to be sent, committed before it was.
 
 After a crash or a lost answer, an intent is all that is known; the next read of hiTask shows
-what became of it. Public: `Intent`, `load_intents`, `save_intent`, `forget_intents`.
+what became of it. Public: `Intent`, `load_intents`, `load_raw`, `save_intent`,
+`forget_intents`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -46,19 +47,27 @@ class Intent:
 
 def load_intents(connection: Connection) -> dict[str, Intent]:
     """The intents of items whose outcome is not known yet, by row."""
-    found = {}
-    query = select(sync_intents).where(sync_intents.c.table_name.in_(TABLES))
-    for row in connection.execute(query).mappings():
-        found[row["guid"]] = Intent(
+    return {
+        intent.guid: replace(intent, sent=_decode(intent.table, intent.sent))
+        for intent in load_raw(connection, TABLES)
+    }
+
+
+def load_raw(connection: Connection, tables: Collection[str]) -> list[Intent]:
+    """The intents of rows of these tables, what was sent as it is stored."""
+    query = select(sync_intents).where(sync_intents.c.table_name.in_(tables))
+    return [
+        Intent(
             guid=row["guid"],
             table=row["table_name"],
             op=row["op"],
-            sent=_decode(row["table_name"], row["sent"]),
+            sent=row["sent"],
             last_seq=row["last_seq"],
             attempt=row["attempt"],
             started_at=row["started_at"],
         )
-    return found
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def save_intent(connection: Connection, intent: Intent) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from sqlalchemy.exc import OperationalError
 
 from hisync.errors import SchemaError
 from hisync.mirror import capture, sqlite, state, views
+from hisync.mirror.places import log_unseen_rows
 from hisync.mirror.tables import metadata
-from hisync.mirror.unseen import log_unseen_rows
 
 VERSION_TABLE = "sync_schema_version"
 
@@ -90,7 +91,7 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         capture.install_capture(connection)
         views.install_views(connection)
         if holes:
-            log_unseen_rows(connection)
+            log_unseen_rows(connection, datetime.now(UTC).replace(tzinfo=None))
             state.save(connection, had_holes=True)
         check_capture(connection)
         _warn_of_taken_names(connection)

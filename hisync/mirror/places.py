@@ -1,7 +1,7 @@
 """Where rows stand, whatever their cells say, and the few writes that only mending needs.
 
-Public: `Place`, `load_places`, `load_raw`, `last_states`, `log_insert`, `rename_row`,
-`move_changes`.
+Public: `Place`, `load_places`, `load_raw`, `last_states`, `log_insert`, `log_unseen_rows`,
+`rename_row`, `move_changes`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sqlalchemy.types import NullType
 
 from hisync.mirror.base import chunks
 from hisync.mirror.cells import cell_text, to_json
-from hisync.mirror.rows import LocalRow
-from hisync.mirror.tables import ITEM_TABLES, change_log
+from hisync.mirror.rows import LocalRow, load_rows
+from hisync.mirror.tables import ITEM_TABLES, change_log, sync_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,21 @@ def log_insert(
             changed_at=now,
         )
     )
+
+
+def log_unseen_rows(connection: Connection, now: datetime) -> None:
+    """Log each row that hiTask does not know and that no trigger has ever seen as inserted.
+
+    What was changed or deleted unseen shows when hiTask's side is read.
+    """
+    log = change_log.c
+    for name, table in ITEM_TABLES.items():
+        seen = select(log.row_guid).where(log.table_name == name)
+        known = select(sync_base.c.guid)
+        query = select(table.c.guid).where(table.c.guid.not_in(known), table.c.guid.not_in(seen))
+        unseen = list(connection.execute(query).scalars())
+        for row in load_rows(connection, name, unseen).values():
+            log_insert(connection, row, load_raw(connection, row), now)
 
 
 def rename_row(connection: Connection, place: Place, guid: str) -> None:

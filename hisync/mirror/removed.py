@@ -62,16 +62,19 @@ def latest_of(connection: Connection, guid: str) -> LeftRow | None:
     )
 
 
-def former_guids(connection: Connection, ids: Collection[int]) -> dict[int, str]:
-    """The keys that these items had when they last left, by hiTask's number.
+def former_guids(
+    connection: Connection, ids: Collection[int], tables: Collection[str] = TABLES.keys()
+) -> dict[int, str]:
+    """The keys that rows of these tables had when they last left, by hiTask's number.
 
-    One query however many they are: of a mirror that lost nothing yet, it costs nothing.
+    Items and comments have numbers of their own, which may be the same. It is one query however
+    many they are: of a mirror that lost nothing yet, it costs nothing.
     """
     if not ids:
         return {}
     left = removed_rows.c
     query = select(left.id, left.row_guid).where(left.id.is_not(None)).order_by(left.seq)
-    query = query.where(left.table_name.in_(TABLES))  # other things have numbers of their own
+    query = query.where(left.table_name.in_(tables))
     if len(ids) <= CHUNK:
         query = query.where(left.id.in_(ids))
     wanted = frozenset(ids)
