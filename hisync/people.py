@@ -133,7 +133,12 @@ def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roste
         failing=sorted(roster.failures),
         emptied=emptied,
     )
-    state.save(connection, people=asdict(after), time_zone=roster.zone or before.time_zone)
+    state.save(
+        connection,
+        people=asdict(after),
+        time_zone=roster.zone or before.time_zone,
+        zone_is_old=before.zone_is_old and not roster.has_preferences,
+    )
     _report(engine, memory, roster, counted)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hisync.claim import Claim
 from hisync.engine import Engine
@@ -56,11 +55,10 @@ def account_zone(engine: Engine) -> tzinfo:
         name = str(engine.api.fetch_preferences().get("time_zone") or "UTC")
         with engine.mirror.writing() as connection:
             state.save(connection, time_zone=name, zone_is_old=False)
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    zone = state.zone_named(name)
+    if zone is None:
         engine.log.warning("time_zone_unknown", time_zone=name)
-        return UTC
+    return zone or UTC
 
 
 def _send_create(engine: Engine, claimed: Claim) -> Item | None:

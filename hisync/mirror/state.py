@@ -1,6 +1,6 @@
 """What the engine remembers between cycles, as one typed value over `sync_state`.
 
-Public: `EngineState`, `DeltaMode`, `load`, `save`.
+Public: `EngineState`, `DeltaMode`, `zone_named`, `load`, `save`.
 """
 
 from __future__ import annotations
@@ -71,15 +71,21 @@ class EngineState:
     @property
     def zone(self) -> tzinfo:
         """The time zone that hiTask's preferences name; UTC while none is known."""
-        try:
-            return ZoneInfo(self.time_zone) if self.time_zone else UTC
-        except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
-            return UTC
+        zone = zone_named(self.time_zone) if self.time_zone else None
+        return zone or UTC
 
     @property
     def held(self) -> dict[str, int]:
         """Removals that wait for approval, by table."""
         return dict((self.last_cycle or {}).get("held") or {})
+
+
+def zone_named(name: str) -> tzinfo | None:
+    """The time zone of this name, None if there is none."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
+        return None
 
 
 def load(connection: Connection) -> EngineState:

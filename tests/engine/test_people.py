@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from hisync.cycle import preview
@@ -448,3 +449,26 @@ def test_a_zone_that_is_none_counts_as_utc(new_world: MakeWorld, zone: Any) -> N
     world.service.model.users[0].preferences["time_zone"] = zone
     assert world.sync().trouble is None
     assert state(world, "zone_offset") == 0
+
+
+@pytest.mark.parametrize("zone", ["Europe", "Nowhere/At all", "../etc"])
+def test_a_day_is_sent_in_utc_where_the_zone_is_none(new_world: MakeWorld, zone: str) -> None:
+    world = new_world(items=5)
+    world.service.model.users[0].preferences["time_zone"] = zone
+    world.sync()
+    add_day(world)
+    with capture_logs() as logs:
+        world.engine.log = structlog.get_logger("hisync")
+        assert world.sync().pushed == 1
+    assert {"event": "time_zone_unknown", "log_level": "warning", "time_zone": zone} in logs
+
+
+def test_a_day_after_the_daily_reading_does_not_ask_for_the_zone_again(world: World) -> None:
+    assert "GET /user/preferences" in after(world, DAY)
+    add_day(world)
+    assert after(world, 60) == []
+    assert world.sql("SELECT 1 FROM change_log WHERE state = 'done'")
+
+
+def add_day(world: World) -> None:
+    world.sql("INSERT INTO tasks (title, is_all_day, due_date) VALUES ('day', true, '2026-06-01')")
