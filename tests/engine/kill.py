@@ -6,7 +6,7 @@ A step is the moment before a request is sent, after its answer arrived, and bef
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 from sqlalchemy import Connection, event
@@ -77,3 +77,35 @@ def killed_everywhere(start: World, rounds: int = 2) -> Iterator[tuple[int, Worl
         if not died:
             return
         step += 1
+
+
+def ends_well_everywhere(
+    start: World, check: Callable[[World], None], quiet: Callable[[World], None], rounds: int = 2
+) -> None:
+    """Kill a sync at each of its steps, and hold every end of the story to what it must be.
+
+    Args:
+        start: the world before the sync that is killed.
+        check: what must have come of the story.
+        quiet: that nothing is left to do.
+        rounds: syncs after the kill.
+    """
+    points = 0
+    for step, killed in killed_everywhere(start, rounds):
+        points += 1
+        try:
+            check(killed)
+            quiet(killed)
+        except AssertionError as error:
+            error.add_note(f"killed at step {step}")
+            raise
+    assert points > 4
+
+
+def nothing_waits(world: World) -> None:
+    """Nothing is under way or unsent, and one more sync changes nothing on either side."""
+    assert world.sql("SELECT 1 FROM sync_intents") == []
+    assert world.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
+    assert not world.sql("SELECT * FROM change_log WHERE finished_at IS NULL")
+    world.service.reset_log()
+    assert (world.sync().pulled, world.writes()) == (0, [])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.engine.conftest import MakeWorld
-from tests.engine.kill import killed_everywhere
+from tests.engine.kill import ends_well_everywhere
 from tests.engine.talk import GUID, ITEM, ME, agree, here, make_item, say, there, they_say
 from tests.world import World
 
@@ -84,13 +84,4 @@ def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     world.sync()
     world.sync()
     happen(world)
-    points = 0
-    for step, killed in killed_everywhere(world, rounds=3):
-        points += 1
-        try:
-            check(killed)
-            agree(killed)
-        except AssertionError as error:
-            error.add_note(f"killed at step {step}")
-            raise
-    assert points > 4
+    ends_well_everywhere(world, check, agree, rounds=3)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.engine.conftest import MakeWorld
-from tests.engine.kill import killed_everywhere
+from tests.engine.kill import ends_well_everywhere, nothing_waits
 from tests.world import World
 
 pytestmark = pytest.mark.slow
@@ -117,17 +117,4 @@ def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     world = new_world(items=3, traits=traits)
     prepare(world)
     happen(world)
-    points = 0
-    for step, killed in killed_everywhere(world):
-        points += 1
-        try:
-            check(killed)
-            assert killed.sql("SELECT 1 FROM sync_intents") == []
-            assert killed.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
-            assert not killed.sql("SELECT * FROM change_log WHERE finished_at IS NULL")
-            killed.service.reset_log()
-            assert (killed.sync().pulled, killed.writes()) == (0, [])
-        except AssertionError as error:
-            error.add_note(f"killed at step {step}")
-            raise
-    assert points > 4
+    ends_well_everywhere(world, check, nothing_waits)
