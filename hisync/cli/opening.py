@@ -121,6 +121,8 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
                 max_removals=config.safety.max_removals,
                 max_push_deletes=config.safety.max_push_deletes,
                 comments=config.sync.comments,
+                time_entries=config.sync.time_entries,
+                time_entry_comments=config.sync.time_entry_comments,
                 zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
             )
             yield Engine(api, mirror, rules, clock, stopping=stop.is_set, spare=purse.spare)
