@@ -76,7 +76,7 @@ class Shown:
 
     def base_after(self, dirty: Collection[str]) -> Base:
         """The base once this is applied and these columns still differ here."""
-        fields = fields_of(self.item.table)
+        fields = fields_of(self.item.table) if dirty else {}
         return Base(
             guid=self.guid,
             table=self.item.table,
