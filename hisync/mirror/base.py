@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
+import orjson
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select
 
 from hisync.items import Value, Values
 from hisync.mirror.bulk import put_rows
@@ -71,7 +72,9 @@ def load_bases_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Ba
 
 def known_ids(connection: Connection) -> frozenset[int]:
     """The numbers of all items that the mirror knows."""
-    return frozenset(connection.execute(select(sync_base.c.id)).scalars())
+    # As one cell: a quiet cycle of a large account would spend most of its time on the rows.
+    every = connection.execute(select(func.json_group_array(sync_base.c.id))).scalar_one()
+    return frozenset(orjson.loads(every))
 
 
 def missed_ids(connection: Connection) -> frozenset[int]:
