@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, select, type_coerce, update
+from sqlalchemy import Connection, Select, Table, delete, func, select, type_coerce, update
 from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
@@ -151,11 +151,11 @@ def _key(parent: Any) -> str | None:
     return key
 
 
-def count_rows(connection: Connection) -> Counter[str]:
-    """How many rows each item table has."""
+def count_rows(connection: Connection, tables: Mapping[str, Table] = ITEM_TABLES) -> Counter[str]:
+    """How many rows each item table has, or each of these tables."""
     return Counter(
         {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for name, table in ITEM_TABLES.items()
+            for name, table in tables.items()
         }
     )

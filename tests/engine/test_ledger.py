@@ -354,3 +354,19 @@ def test_a_replace_keeps_the_sum(world: World) -> None:
     world.sync()
     assert spent(world, number) == 60
     adds_up(world)
+
+
+@pytest.mark.parametrize(("before", "minutes"), [(0, 6), (50, 6), (50, -10)])
+def test_the_same_minutes_added_on_both_sides_count_twice(
+    world: World, before: int, minutes: int
+) -> None:
+    number = task(world, spent=before)
+    colleague_adds(world, number, minutes)
+    world.sql(LOG, ENTRY, TASK, minutes)
+    world.sync()
+    assert spent(world, number) == before + 2 * minutes
+    assert [e["minutes"] for e in entries(world) if e["source"] == "local"] == [minutes]
+    adds_up(world)
+    world.service.reset_log()
+    world.sync()
+    assert world.writes() == []
