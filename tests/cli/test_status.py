@@ -202,7 +202,7 @@ def test_a_schema_that_does_not_fit_is_reported_with_all_that_can_be_read(site: 
     assert "hisync sync --full" in done.stdout
     facts = json.loads(site.run("status", "--json").stdout)
     assert (facts["well"], facts["rows"]["users"]) == (False, 7)
-            assert sum(facts["rows"][table] for table in TABLES) == 30
+    assert sum(facts["rows"][table] for table in TABLES) == 30
     site.sql("DROP TABLE sync_state")
     assert "lacks the table sync_state" in site.run("status").stdout
     assert json.loads(site.run("status", "--json").stdout)["rows"] == {}
