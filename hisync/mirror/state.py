@@ -48,6 +48,9 @@ class EngineState:
         had_holes: whether edits may have gone unseen since the last full read.
         zone_offset: the minutes that the account's clocks are ahead of UTC today; views use it.
         people: what is remembered of the last reading of people, groups and tags.
+        throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
+        announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
+        pruned_at: when finished changes were last pruned, in seconds since the epoch.
     """
 
     account_id: int | None = None
@@ -67,6 +70,9 @@ class EngineState:
     had_holes: bool = False
     zone_offset: int | None = None
     people: dict[str, Any] | None = None
+    throttle: dict[str, Any] | None = None
+    announced: dict[str, Any] | None = None
+    pruned_at: float | None = None
 
     @property
     def zone(self) -> tzinfo:

@@ -67,10 +67,13 @@ class Mirror:
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
+            before = sqlite.rows_written(connection)
             fold_changes(connection)
             yield connection
+            # Where nothing was written, the mark alone is not worth a write to the disk.
+            unwritten = sqlite.rows_written(connection) == before
             sqlite.unmark(connection)
-            if not commit:
+            if unwritten or not commit:
                 transaction.rollback()
 
     @contextmanager
