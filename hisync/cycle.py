@@ -89,6 +89,8 @@ def run_cycle(
         if summary.trouble is None:
             summary.trouble = _do_the_rest(engine, summary, since, idle=idle)
     except ServiceError as error:
+        if engine.stopping():
+            raise  # it may be only that we stop
         with engine.mirror.writing() as connection:
             until = _pause(engine, state.load(connection), error)
             state.save(connection, trouble=str(error), quiet_until=until)
@@ -196,7 +198,8 @@ def _remember(engine: Engine, summary: Summary) -> None:
         kept = ("pulled", "pushed", "conflicts", "requests", "seconds", "held")
         facts = {name: getattr(summary, name) for name in kept}
         facts["finished_at"] = engine.clock.time()
-        trouble = str(summary.trouble) if summary.trouble else None
+        failed = summary.trouble is not None and not engine.stopping()  # else it may be only that
+        trouble = str(summary.trouble) if failed else None
         state.save(
             connection,
             last_cycle=facts,

@@ -176,7 +176,8 @@ class Connection:
             failed = _request_of(error)
             path = self._path_of(failed) if failed else path
             method = failed.method if failed else request.method
-            self._errors.say(failure, method, path)
+            if not self._aborted:
+                self._errors.say(failure, method, path)
             return failure
         except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")

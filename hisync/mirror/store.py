@@ -23,6 +23,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from hisync.errors import (
     BusyError,
     ConfigurationError,
+    FullError,
     MirrorError,
     StaleWriterError,
 )
@@ -170,8 +171,7 @@ class Mirror:
         try:
             yield
         except OperationalError as error:
-            kind = BusyError if "locked" in str(error.orig) else MirrorError
-            raise kind(_explain(error, self.path)) from error
+            raise _kind_of(error)(_explain(error, self.path)) from error
         except DatabaseError as error:
             damaged = type(error.orig) is sqlite3.DatabaseError  # or no database at all
             if damaged or _is_peoples_own(error.orig):
@@ -219,6 +219,13 @@ def _create_file(path: Path, mode: int) -> None:
         raise MirrorError(f"the database {path} can't be created: {error.strerror}") from error
     os.fchmod(descriptor, mode)  # the umask must not take rights from a group that was granted
     os.close(descriptor)
+
+
+def _kind_of(error: OperationalError) -> type[MirrorError]:
+    reason = str(error.orig)
+    if "locked" in reason:
+        return BusyError
+    return FullError if "full" in reason else MirrorError
 
 
 def _is_peoples_own(error: BaseException | None) -> bool:
