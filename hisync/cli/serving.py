@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hisync.watch.systemd import ServiceManager
     from hisync.watch.vitals import Vitals
 
-OPEN_AGAIN: Final = 15.0
+OPEN_AGAIN: Final = 5.0
 """Seconds between two attempts to open a mirror that can't be opened for the moment."""
 
 

@@ -58,6 +58,7 @@ class Hooks:
         self._queue: queue.Queue[Event | None] = queue.Queue(MOST_WAITING)
         self._running: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     @property
     def wanted(self) -> bool:
@@ -83,15 +84,16 @@ class Hooks:
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
         self._thread.join(patience)
+        self._closed = True
         running = self._running
         if self._thread.is_alive() and running is not None:
             _kill(running)
 
     def _work(self) -> None:
-        while (event := self._queue.get()) is not None:
+        while (event := self._queue.get()) is not None and not self._closed:
             if self._command:
                 self._run(event)
-            if self._webhook:
+            if self._webhook and not self._closed:
                 self._post(event)
 
     def _run(self, event: Event) -> None:

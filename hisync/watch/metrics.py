@@ -8,7 +8,7 @@ Public: `render_metrics`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,6 +29,8 @@ from prometheus_client.registry import Collector
 import hisync
 from hisync.watch.figures import Figures
 from hisync.watch.vitals import Vitals, judge
+
+_WAITING: Final = ("pending", "blocked", "held", "sending", "unknown", "rejected")
 
 Figure: TypeAlias = Callable[[], Figures | None]
 """The mirror's figures now, None while they can't be read."""
@@ -111,7 +113,12 @@ def _of_the_process(vitals: Vitals) -> Iterable[Metric]:
 def _of_the_mirror(figures: Figures) -> Iterable[Metric]:
     for name, says, label, values in (
         ("hisync_rows", "Rows by table.", "table", figures.rows),
-        ("hisync_queue", "Changes that wait or stand rejected.", "state", figures.queue),
+        (
+            "hisync_queue",
+            "Changes that wait or stand rejected.",
+            "state",
+            dict.fromkeys(_WAITING, 0) | dict(figures.queue),
+        ),
         ("hisync_removals_held", "Removals that wait for approval.", "table", figures.held),
     ):
         family = GaugeMetricFamily(name, says, labels=[label])
