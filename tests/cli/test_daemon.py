@@ -219,6 +219,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked_at_the_start_is_waited_for(site: Site) -> None:
     """Longer than a client's transaction may last; the service manager is told why."""
     site.run("sync")
