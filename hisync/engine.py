@@ -38,6 +38,7 @@ class Rules:
         comments: whether comments are read and sent.
         time_entries: whether time entries are kept and sent.
         refresh_every: seconds after which a long push lets hiTask's changes in between.
+        time_entry_comments: whether the note of a time entry is posted as a comment, too.
         zone: the time zone from the configuration; None takes the account's.
     """
 
@@ -50,6 +51,7 @@ class Rules:
     comments: bool = True
     time_entries: bool = True
     refresh_every: float = 60.0
+    time_entry_comments: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import isfinite
 from typing import Final
 
 from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.engine import Engine
 from hisync.errors import ServiceError, StopError
-from hisync.history import chronological
+from hisync.history import chronological, read_total
 from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows
@@ -43,6 +42,8 @@ def look_up_totals(engine: Engine, reading: Reading) -> dict[int, bool]:
     with engine.mirror.reading() as connection:
         pending = intents.load_intents(connection)
         lost = {g: i for g, i in pending.items() if i.op == "update" and SPENT in i.sent}
+        if not lost:
+            return {}
         known = {base.id: base for base in bases.load_bases(connection, lost).values()}
         local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
     found: dict[int, bool] = {}
@@ -117,16 +118,9 @@ def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
 
 
 def _totals(engine: Engine, history: Iterable[Unit], since: datetime | None) -> list[int]:
-    unit = 60 if engine.api.time_unit == "hours" else 1
     written = chronological(_AS_WRITTEN, history, since)
-    return [round(float(number) * unit) for number in written if _is_number(number)]
-
-
-def _is_number(text: Value) -> bool:
-    try:
-        return isfinite(float(text))
-    except (TypeError, ValueError):
-        return False
+    read = (read_total(value, engine.api.time_unit) for value in written)
+    return [total for total in read if total is not None]
 
 
 def _last(numbers: Sequence[int], number: int) -> int:

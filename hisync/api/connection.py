@@ -6,18 +6,21 @@ Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 import httpx
 import structlog
 
 from hisync.api.auth import Credentials, SessionAuth
+from hisync.api.body import read_body
 from hisync.api.outcomes import Answer, SessionLostError, read_answer
 from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import silence_http_loggers
@@ -58,7 +61,10 @@ class Connection:
         secrets: what is kept out of every text.
         clock_skew: the seconds that the local clock is ahead of hiTask's, None before an answer.
         requests: how many requests were sent, logins and repeats included.
+        folder: where answers are kept that are too long for memory, None for the system's own.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -110,7 +116,7 @@ class Connection:
         self._aborted = True
         if self._socket is not None:
             # Only this wakes a read. Of TLS the plain socket: its own layer is in use over there.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def call(
@@ -123,6 +129,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         renew: bool = True,
+        long: bool = False,
     ) -> _T:
         """Send a request and return what its answer holds.
 
@@ -134,6 +141,7 @@ class Connection:
             params: the query.
             form: the body.
             renew: whether a lost session is renewed for it.
+            long: whether the answer may be a list too long to hold in memory.
 
         Raises:
             ServiceError: hiTask's error, or none that could be read.
@@ -141,15 +149,19 @@ class Connection:
         """
         self.auth.check()
         self._sent = None
-        outcome = self._exchange(
-            self._client.build_request(
-                method,
-                self._base + path,
-                params=params,
-                data=form,
-                extensions={"cause": cause, "renew": renew, "trace": self._watch_socket},
-            )
+        request = partial(
+            self._client.build_request,
+            method,
+            self._base + path,
+            params=params,
+            data=form,
+            extensions={"cause": cause, "renew": renew, "long": long, "trace": self._watch_socket},
         )
+        once_more = long and renew
+        outcome = self._exchange(request(), may_be_lost=once_more)
+        if once_more and isinstance(outcome, SessionLostError):
+            self.auth.forget_session()
+            outcome = self._exchange(request())
         # Raised here and not where it was caught: with neither the request nor the library's
         # error, whose URLs hold secrets, anywhere in its traceback.
         if isinstance(outcome, HisyncError):
@@ -165,10 +177,15 @@ class Connection:
         self._errors.well()
         return decoded
 
-    def _exchange(self, request: httpx.Request) -> Answer | HisyncError:
+    def _exchange(
+        self, request: httpx.Request, *, may_be_lost: bool = False
+    ) -> Answer | HisyncError:
         path = self._path_of(request)
         try:
-            response = self._client.send(request)
+            response = self._client.send(request, stream=True)
+            with closing(response):
+                long = request.extensions["long"]
+                body = read_body(response, self.folder) if long else response.read()
         except ServiceError as error:
             return error.with_traceback(None)  # of the login, which logs its own, or of the grant
         except httpx.HTTPError as error:
@@ -181,8 +198,9 @@ class Connection:
             return failure
         except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
-        answer = read_answer(response, now=self._now(), redact=self.secrets.redact)
-        if isinstance(answer, ServiceError):
+        answer = read_answer(response, body, now=self._now(), redact=self.secrets.redact)
+        lost = may_be_lost and isinstance(answer, SessionLostError)
+        if isinstance(answer, ServiceError) and not lost:
             self._errors.say(answer, request.method, path)
         return answer
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from hisync.items import Value, Values
+from hisync.mirror.bulk import put_rows
 from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
 
@@ -100,28 +100,19 @@ def has_unsettled_children(connection: Connection, guid: str) -> bool:
 
 def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
     """Write these bases, new or known."""
-    if not bases:
-        return
-    upsert = insert(sync_base)
-    excluded = upsert.excluded
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=[sync_base.c.guid],
-            set_={c.name: excluded[c.name] for c in sync_base.c if c.name != "guid"},
-        ),
-        [
-            {
-                "guid": base.guid,
-                "table_name": base.table,
-                "id": base.id,
-                "remote_guid": base.remote_guid,
-                "version": base.version,
-                "dirty": dict(base.dirty) if base.dirty else None,
-                "missed": base.missed,
-            }
-            for base in bases
-        ],
+    rows = (
+        {
+            "guid": base.guid,
+            "table_name": base.table,
+            "id": base.id,
+            "remote_guid": base.remote_guid,
+            "version": base.version,
+            "dirty": dict(base.dirty) if base.dirty else None,
+            "missed": base.missed,
+        }
+        for base in bases
     )
+    put_rows(connection, sync_base, rows)
 
 
 def forget_bases(connection: Connection, guids: Iterable[str]) -> None:

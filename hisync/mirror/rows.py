@@ -13,11 +13,11 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, func, select, type_coerce, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
 from hisync.mirror.base import chunks
+from hisync.mirror.bulk import put_rows
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
 
@@ -83,21 +83,7 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
         table: the item table.
         rows: each with `guid`, `id` and every column of the table.
     """
-    if not rows:
-        return
-    target = ITEM_TABLES[table]
-    upsert = insert(target)
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=[target.c.guid],
-            set_={c.name: upsert.excluded[c.name] for c in target.c if c.name != "guid"},
-        ),
-        [_complete(table, row) for row in rows],
-    )
-
-
-def _complete(table: str, row: Mapping[str, Value]) -> dict[str, Value]:
-    return {column: f.empty for column, f in fields_of(table).items()} | dict(row)
+    put_rows(connection, ITEM_TABLES[table], rows)
 
 
 def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:
