@@ -16,7 +16,7 @@ from hisync.comments.claim import prepare as prepare_comments
 from hisync.comments.pushing import push_comments, push_early
 from hisync.comments.reading import read_comments
 from hisync.engine import Engine
-from hisync.errors import ServiceError, SlowDownError
+from hisync.errors import ServiceError, SlowDownError, StopError
 from hisync.mirror import changes, histories, state
 from hisync.mirror.state import EngineState
 from hisync.people import learn_zone, read_people, zone_offset
@@ -93,7 +93,8 @@ def run_cycle(
             raise  # it may be only that we stop
         with engine.mirror.writing() as connection:
             until = _pause(engine, state.load(connection), error)
-            state.save(connection, trouble=str(error), quiet_until=until)
+            refused = isinstance(error, StopError)
+            state.save(connection, trouble=str(error), refused=refused, quiet_until=until)
         raise
     summary.requests = engine.api.requests - requests
     summary.seconds = round(engine.clock.time() - started, 3)
@@ -204,6 +205,7 @@ def _remember(engine: Engine, summary: Summary) -> None:
             connection,
             last_cycle=facts,
             trouble=trouble,
+            refused=False,
             quiet_until=_pause(engine, known, summary.trouble or summary.delay),
         )
         if (offset := zone_offset(engine, known)) != known.zone_offset:

@@ -12,8 +12,7 @@ became of it, and the counts are written whenever something is booked. Public: `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -31,6 +30,7 @@ from hisync.errors import (
 )
 from hisync.mirror import requests, state
 from hisync.mirror.store import Mirror
+from hisync.shares import RESERVES, STARVED
 from hisync.throttle import Throttle, slows_down
 
 WINDOW: Final = 61.0
@@ -41,13 +41,6 @@ LEASE_LIFE: Final = 5.0
 
 LEASE: Final = 10
 """Requests booked at once, at most."""
-
-RESERVES: Final[Mapping[str, float]] = MappingProxyType({"history": 0.25, "people": 0.4})
-"""The share of the budget that each kind of work leaves to what is more important. Edits, the
-delta and the full read that is due (one request) leave nothing."""
-
-STARVED: Final = 600.0
-"""Seconds after which a kind of work that found nothing to spare gets a request all the same."""
 
 ROOM_AHEAD: Final = 4
 """The smallest budget of which one request is booked ahead for the next poll."""

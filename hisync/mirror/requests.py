@@ -1,6 +1,7 @@
 """The books of requests: `sync_requests`, what may be spent, and `sync_usage`, what was.
 
-Public: `booked_since`, `count_booked`, `book`, `add_usage`, `usage_since`, `Usage`.
+Public: `booked_since`, `count_booked`, `book`, `add_usage`, `usage_since`,
+`histories_per_minute`, `Usage`.
 """
 
 from __future__ import annotations
@@ -86,3 +87,9 @@ def usage_since(connection: Connection, now: float, minutes: int) -> dict[tuple[
     query = select(used.cause, used.outcome, number).where(used.minute > now // 60 - minutes)
     rows = connection.execute(query.group_by(used.cause, used.outcome).order_by(number.desc()))
     return {(cause, outcome): total for cause, outcome, total in rows}
+
+
+def histories_per_minute(connection: Connection, now: float) -> float:
+    """How many histories were read in a minute, over the last ten."""
+    used = usage_since(connection, now, 10)
+    return sum(number for (cause, _), number in used.items() if cause == "history") / 10

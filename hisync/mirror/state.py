@@ -42,6 +42,7 @@ class EngineState:
         last_full_at: when a full read was last applied, in seconds since the epoch.
         last_cycle: what the last finished cycle did, for `hisync status`.
         trouble: why no cycle has finished since, None if one has.
+        refused: whether that is because hiTask refuses the login, the key or the account.
         quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
         time_zone: the account's time zone as hiTask's preferences name it.
         zone_is_old: whether to ask for it again before the next day is written.
@@ -64,6 +65,7 @@ class EngineState:
     last_full_at: float | None = None
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
+    refused: bool = False
     quiet_until: float | None = None
     time_zone: str | None = None
     zone_is_old: bool = False

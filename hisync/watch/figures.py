@@ -1,6 +1,6 @@
-"""What the mirror itself shows in numbers, for metrics and for forecasts.
+"""What the mirror itself shows in numbers, for metrics.
 
-Public: `Figures`, `load_figures`, `forecast_comments`.
+Public: `Figures`, `load_figures`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from hisync.mirror import changes, histories, people, records, requests, rows, state
 from hisync.mirror.tables import SHOWN_TABLES, change_log
-from hisync.purse import RESERVES, STARVED
+from hisync.shares import seconds_left
 from hisync.throttle import Throttle
 
 
@@ -34,7 +34,7 @@ class Figures:
         allowed_per_minute: requests that any minute may see now, after hiTask's complaints.
         comments_read: items whose comments are all in the mirror.
         comments_items: items with comments.
-        comments_forecast: seconds until all are, None while that can't be said.
+        comments_forecast: seconds until all are.
     """
 
     rows: Mapping[str, int]
@@ -48,7 +48,7 @@ class Figures:
     allowed_per_minute: int
     comments_read: int
     comments_items: int
-    comments_forecast: float | None
+    comments_forecast: float
 
 
 def load_figures(connection: Connection, *, per_minute: int, now: float) -> Figures:
@@ -81,23 +81,10 @@ def load_figures(connection: Connection, *, per_minute: int, now: float) -> Figu
         allowed_per_minute=allowed,
         comments_read=read,
         comments_items=items,
-        comments_forecast=forecast_comments(connection, items - read, allowed, now),
+        comments_forecast=seconds_left(
+            items - read, requests.histories_per_minute(connection, now), allowed
+        ),
     )
-
-
-def forecast_comments(
-    connection: Connection, unread: int, allowed_per_minute: int, now: float
-) -> float | None:
-    """Seconds until the comments of so many items are read, at the pace of the last ten minutes.
-
-    Where none was read in them, at the pace that the budget leaves; None if that isn't going on.
-    """
-    if unread <= 0:
-        return 0.0
-    used = requests.usage_since(connection, now, 10)
-    lately = sum(number for (cause, _), number in used.items() if cause == "history") / 10
-    expected = allowed_per_minute * (1 - RESERVES["history"])
-    return 60.0 * unread / (lately or max(expected, 60.0 / STARVED))
 
 
 def _oldest_waiting(connection: Connection, now: float) -> float:

@@ -158,7 +158,7 @@ def _of_the_mirror(figures: Figures) -> Iterable[Metric]:
         (
             "hisync_comments_forecast_seconds",
             "Seconds until all comments are in the mirror.",
-            figures.comments_forecast or 0.0,
+            figures.comments_forecast,
         ),
     ):
         yield GaugeMetricFamily(name, says, value)
