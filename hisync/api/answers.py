@@ -18,6 +18,9 @@ from hisync.items import Item
 
 _Decode: TypeAlias = Callable[[Mapping[str, Any]], Item]
 
+FEW: Final = 1000
+"""Items that are held in memory however long the list is that they stand in, as in a delta."""
+
 _CURSOR_HEADER: Final = "x-cursor"
 _DOTS: Final = frozenset({".", ".."})  # as a part of a path these would mean another one
 _STUB: Final = frozenset({"id", "changed"})
@@ -43,8 +46,9 @@ class ItemsAnswer:
     @cached_property
     def ids(self) -> frozenset[int]:
         """Every id that the answer names."""
-        shown = self.items.ids if isinstance(self.items, _LongItems) else None
-        return self.unchanged | (shown or {item.id for item in self.items})
+        if isinstance(self.items, _LongItems):
+            return self.unchanged | self.items.ids
+        return self.unchanged | {item.id for item in self.items}
 
 
 class _LongItems(Collection[Item]):
@@ -92,18 +96,22 @@ def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> It
     """The items of a long answer, checked from the first to the last; None if one shows twice."""
     shown: set[int] = set()
     unchanged: set[int] = set()
+    first: list[Item] = []
     try:
         for element in elements:
             number = _id_of(element)
             if _is_stub(element):
                 unchanged.add(number)
-            elif number in shown:
+                continue
+            if number in shown:
                 return None
-            else:
-                shown.add(number)
+            shown.add(number)
+            if len(first) < FEW:
+                first.append(decode(element))
     except ValueError:
         raise _unbelievable() from None
-    items = _LongItems(elements, frozenset(shown), decode)
+    few = len(shown) == len(first)
+    items = first if few else _LongItems(elements, frozenset(shown), decode)
     return ItemsAnswer(items, frozenset(unchanged - shown), cursor)
 
 
@@ -158,6 +166,8 @@ def _id_of(element: Any) -> int:
 
 def _is_stub(element: Mapping[str, Any]) -> bool:
     """Whether it only names an item; one said to be changed that shows nothing is neither."""
+    if len(element) == len(_STUB) and element.get("changed") is False:
+        return True
     if any(value is not None for key, value in element.items() if key not in _STUB):
         return False
     if element.get("changed") in (True, "true", 1):

@@ -74,9 +74,13 @@ def _cut(text: bytes, head: bytes) -> tuple[list[Any], bytes, bytes]:
     Returns:
         The elements, what is left, and how the next element begins.
     """
-    places = list(_SEPARATOR.finditer(text))
-    likely = [place for place in places if place[1] == head] or places
-    for place in likely[: -TRIES - 1 : -1]:
+    places: list[re.Match[bytes]] = []
+    end = len(text)
+    while len(places) < TRIES and (end := text.rfind(b"}", 0, end)) >= 0:
+        if place := _SEPARATOR.match(text, end):
+            places.append(place)
+    # Elements of one kind begin alike; what is nested in them mostly begins in another way.
+    for place in sorted(places, key=lambda place: place[1] != head):
         try:
             part = orjson.loads(b"[" + text[: place.start() + 1] + b"]")
         except orjson.JSONDecodeError:

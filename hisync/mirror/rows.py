@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, delete, func, select, type_coerce, up
 from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.bulk import put_rows
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
@@ -48,7 +48,7 @@ def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[
     column = ITEM_TABLES[table].c.guid
     found: dict[str, LocalRow] = {}
     for chunk in chunks(guids):
-        for row in connection.execute(_raw(table).where(column.in_(chunk))).mappings():
+        for row in connection.execute(_raw(table).where(among(column, chunk))).mappings():
             values, unreadable = decode_row(table, dict(row))
             found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
     return found
@@ -97,7 +97,7 @@ def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> Non
     """Take rows out of a table."""
     column = ITEM_TABLES[table].c.guid
     for chunk in chunks(guids):
-        connection.execute(delete(ITEM_TABLES[table]).where(column.in_(chunk)))
+        connection.execute(delete(ITEM_TABLES[table]).where(among(column, chunk)))
 
 
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
@@ -106,7 +106,9 @@ def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[
     wanted = list(guids)
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
-            query = select(table.c.parent_guid, table.c.guid).where(table.c.parent_guid.in_(chunk))
+            query = select(table.c.parent_guid, table.c.guid).where(
+                among(table.c.parent_guid, chunk)
+            )
             for parent, guid in connection.execute(query):
                 found.setdefault(parent, []).append(guid)
     return found
@@ -122,7 +124,7 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
     while wanted:
         for table in ITEM_TABLES.values():
             for chunk in chunks(wanted):
-                query = select(table.c.guid, table.c.parent_guid).where(table.c.guid.in_(chunk))
+                query = select(table.c.guid, table.c.parent_guid).where(among(table.c.guid, chunk))
                 known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
@@ -135,7 +137,7 @@ def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, in
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
             query = select(table.c.guid, type_coerce(table.c.permission, NullType()))
-            for guid, level in connection.execute(query.where(table.c.guid.in_(chunk))):
+            for guid, level in connection.execute(query.where(among(table.c.guid, chunk))):
                 found[guid] = level if isinstance(level, int) else None
     return found
 
