@@ -23,7 +23,6 @@ from hisync.cycle import Summary, run_cycle
 from hisync.engine import Engine
 from hisync.errors import HisyncError, StaleWriterError, StopError
 from hisync.mirror import changes
-from hisync.mirror.sqlite import ChangeWatch
 from hisync.pace import Pace
 from hisync.retention import prune_when_due
 from hisync.watch.vitals import Vitals
@@ -80,7 +79,7 @@ class Daemon:
         self._after_cycle = after_cycle
         self._alive = alive
         self._watchdog = watchdog
-        self._watch = ChangeWatch(engine.mirror.engine)
+        self._watch = engine.mirror.watch()
         self._seen_seq = 0
         self._quiet_until = 0.0
         self._trouble: type[Exception] | None = None

@@ -215,7 +215,7 @@ def _some_task(engine: Engine, skip: int) -> tuple[str, int, str]:
 
 def _sql(engine: Engine, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """Run one statement as anybody's SQLite client would."""
-    with closing(sqlite3.connect(engine.mirror.path, isolation_level=None, timeout=10)) as client:
+    with closing(sqlite3.connect(engine.mirror.name, isolation_level=None, timeout=10)) as client:
         return client.execute(statement, values).fetchall()
 
 

@@ -6,10 +6,9 @@ capture triggers and the plan are made. Values are canonical Python: `str`, `int
 `datetime` (a UTC instant, or a day at 00:00 for the dates of an all-day item), lists and dicts
 for JSON, and `None`.
 
-Public: `Field`, `FieldType`, `Access`, `FIELDS`, `SPENT`, `fields_of`, `Item`, `Values`,
-`same_value`,
-`says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`, `table_of_category`,
-`category_of_table`, `Level`.
+Public: `Field`, `FieldType`, `Access`, `FIELDS`, `SPENT`, `MOST_MINUTES`, `fields_of`, `Item`,
+`Values`, `same_value`, `says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`,
+`table_of_category`, `category_of_table`, `Level`.
 """
 
 from __future__ import annotations
@@ -182,6 +181,9 @@ FIELDS: Final[tuple[Field, ...]] = (
 
 SPENT: Final = "time_spent_minutes"
 """The total of an item's time entries: the one field that is counted."""
+
+MOST_MINUTES: Final = 10**9
+"""More in one entry, up or down, is no time that anyone spent (nineteen centuries)."""
 
 
 @cache

@@ -21,12 +21,11 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import SPENT, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, derived_guid
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, histories, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
-from hisync.mirror.ledger import MOST_MINUTES
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.mirror.time_entries import Cells, Entry, before_changes, counted

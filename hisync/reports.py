@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, column, select, table, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import ColumnElement, Connection, Select, column, select, table
 
 from hisync.items import fields_of
+from hisync.mirror import dialects
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.rows import parents_of
 from hisync.mirror.tables import ITEM_TABLES
@@ -137,7 +137,7 @@ def report_assigned(connection: Connection, scope: Scope) -> Report:
 def _tasks(connection: Connection, scope: Scope) -> Iterator[Row]:
     """The tasks in a scope, `due_date` as a day, or as an instant in the account's zone."""
     task, rest = _task_overview.c, ITEM_TABLES["tasks"]
-    all_day = type_coerce(rest.c.is_all_day, NullType()).label("is_all_day")
+    all_day = dialects.of(connection).raw(rest.c.is_all_day).label("is_all_day")
     query = select(_task_overview, all_day).join(rest, rest.c.guid == task.guid)
     query = _in_projects(connection, query, task.project_guid, scope)
     if scope.user is not None:

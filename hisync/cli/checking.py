@@ -72,12 +72,14 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
         yield Finding("database", ok=True, text=f"{path} will be made by the first sync"), None
         return
     try:
-        mirror = stack.enter_context(open_mirror(config.database.url))
+        mirror = stack.enter_context(
+            open_mirror(config.database.url, schema=config.database.schema_name)
+        )
         revision = mirror.revision()
     except HisyncError as error:
         yield Finding("database", ok=False, text=str(error)), None
         return
-    yield Finding("database", ok=True, text=str(mirror.path)), None
+    yield Finding("database", ok=True, text=mirror.name), None
     try:
         mirror.check()
     except HisyncError as error:

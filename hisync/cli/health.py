@@ -135,7 +135,7 @@ def load_status(config: Config, mirror: Mirror) -> Status:
         if fault is None:
             raise
     return Status(
-        database=str(mirror.path),
+        database=mirror.name,
         config=None if config.file is None else str(config.file),
         fault=fault,
         warnings=security_warnings(config),

@@ -69,7 +69,7 @@ def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
         if config.file is None:
             raise MirrorError(f"no configuration, and no mirror at {path}: run `hisync init`")
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
-    with open_mirror(config.database.url) as mirror:
+    with open_mirror(config.database.url, schema=config.database.schema_name) as mirror:
         if check:
             mirror.check()
         yield mirror
@@ -104,7 +104,11 @@ def open_engine(
     require_credentials(config)
     stop = stop or threading.Event()
     clock = Clock()
-    with open_mirror(config.database.url, file_mode=config.database.file_mode_bits) as mirror:
+    with open_mirror(
+        config.database.url,
+        file_mode=config.database.file_mode_bits,
+        schema=config.database.schema_name,
+    ) as mirror:
         mirror.acquire(upgrade=config.database.auto_upgrade)
         purse = Purse(
             mirror,
@@ -122,7 +126,7 @@ def open_engine(
             time_unit=config.hitask.time_unit,
             grant=purse.grant,
             settle=_tell_all(purse.settle, vitals),
-            folder=mirror.path.parent,
+            folder=mirror.folder,
         ) as api:
             configure_logging(config.log.level, config.log.format, redact=api.redact)
             with mirror.reading() as connection:

@@ -110,7 +110,11 @@ def _make_database(config: Config) -> str:
     path = config.database.sqlite_path
     known = path is not None and path.exists()
     where = path or make_url(config.database.url).render_as_string()
-    with open_mirror(config.database.url, file_mode=config.database.file_mode_bits) as mirror:
+    with open_mirror(
+        config.database.url,
+        file_mode=config.database.file_mode_bits,
+        schema=config.database.schema_name,
+    ) as mirror:
         mirror.acquire(upgrade=True)
     return f"{where} was there already" if known else f"made {where}"
 

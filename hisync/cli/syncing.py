@@ -87,8 +87,10 @@ def db_upgrade(context: typer.Context) -> None:
     from hisync.mirror.store import open_mirror
 
     config = read_config(context.obj)
-    url, mode = config.database.url, config.database.file_mode_bits
-    with open_mirror(url, file_mode=mode) as mirror:
+    database = config.database
+    with open_mirror(
+        database.url, file_mode=database.file_mode_bits, schema=database.schema_name
+    ) as mirror:
         mirror.lock()
         before, after = mirror.upgrade()
     typer.echo(f"schema {after}" + (f" (was {before or 'empty'})" if before != after else ""))
@@ -106,7 +108,7 @@ def db_current(context: typer.Context) -> None:
     path = config.database.sqlite_path
     if path is not None and not path.exists():
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
-    with open_mirror(config.database.url) as mirror:
+    with open_mirror(config.database.url, schema=config.database.schema_name) as mirror:
         at = mirror.revision()
     newest = migrate.head()
     typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
 
 from hisync.items import Value, Values
-from hisync.mirror.bulk import put_rows
+from hisync.mirror import dialects
 from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
 
@@ -72,9 +71,7 @@ def load_bases_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Ba
 
 def known_ids(connection: Connection) -> frozenset[int]:
     """The numbers of all items that the mirror knows."""
-    # As one cell: a quiet cycle of a large account would spend most of its time on the rows.
-    every = connection.execute(select(func.json_group_array(sync_base.c.id))).scalar_one()
-    return frozenset(orjson.loads(every))
+    return dialects.of(connection).all_numbers(connection, sync_base.c.id)
 
 
 def missed_ids(connection: Connection) -> frozenset[int]:
@@ -115,13 +112,13 @@ def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
         }
         for base in bases
     )
-    put_rows(connection, sync_base, rows)
+    dialects.of(connection).put_rows(connection, sync_base, rows)
 
 
 def forget_bases(connection: Connection, guids: Iterable[str]) -> None:
     """Forget these rows' bases."""
     for chunk in chunks(guids):
-        connection.execute(delete(sync_base).where(among(sync_base.c.guid, chunk)))
+        connection.execute(delete(sync_base).where(among(connection, sync_base.c.guid, chunk)))
 
 
 def base_values(base: Base, local: Values | None) -> dict[str, Value]:
@@ -145,24 +142,18 @@ def chunks(values: Iterable[_K]) -> Iterable[list[_K]]:
     return (rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK))
 
 
-def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that a column is one of these, as one parameter: a thousand take long to name.
-
-    Args:
-        column: of a type that JSON has.
-        keys: what people wrote into a key may be anything; then they are named one by one.
-    """
-    try:
-        listed = orjson.dumps(list(keys)).decode()
-    except TypeError:
-        return column.in_(keys)
-    each = func.json_each(listed).table_valued("value")
-    return column.in_(select(each.c.value))
+def among(
+    connection: Connection, column: ColumnElement[Any], keys: Sequence[Any]
+) -> ColumnElement[bool]:
+    """The condition that a column is one of these, as one parameter."""
+    return dialects.of(connection).among(column, keys)
 
 
 def _load(connection: Connection, column: ColumnElement[_K], keys: Iterable[_K]) -> Iterable[Base]:
     for chunk in chunks(keys):
-        rows = connection.execute(select(sync_base).where(among(column, chunk))).mappings()
+        rows = connection.execute(
+            select(sync_base).where(among(connection, column, chunk))
+        ).mappings()
         yield from (_base(row) for row in rows)
 
 

@@ -17,18 +17,16 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     Select,
-    Text,
-    cast,
     func,
-    literal,
     select,
     update,
 )
 
 from hisync.change import Change
 from hisync.items import JSON_TYPES, Field, FieldType, fields_of
-from hisync.mirror import sqlite
+from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
+from hisync.mirror.dialects import Dialect
 from hisync.mirror.folding import fold_changes
 from hisync.mirror.tables import ITEM_TABLES, change_log
 
@@ -44,7 +42,9 @@ def unfinished(
     queries: Iterable[Select[Any]] = (
         [query]
         if guids is None
-        else [query.where(among(change_log.c.row_guid, chunk)) for chunk in chunks(guids)]
+        else [
+            query.where(among(connection, change_log.c.row_guid, chunk)) for chunk in chunks(guids)
+        ]
     )
     for one in queries:
         for row in connection.execute(one).mappings():
@@ -58,7 +58,7 @@ def load(connection: Connection, seqs: Iterable[int]) -> dict[int, Change]:
         row["seq"]: _change(row)
         for chunk in chunks(seqs)
         for row in connection.execute(
-            select(change_log).where(among(change_log.c.seq, chunk))
+            select(change_log).where(among(connection, change_log.c.seq, chunk))
         ).mappings()
     }
 
@@ -68,7 +68,9 @@ def history(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str
     query = select(change_log).order_by(change_log.c.seq)
     found: dict[tuple[str, str], list[Change]] = {}
     for chunk in chunks(guids):
-        rows = connection.execute(query.where(among(change_log.c.row_guid, chunk))).mappings()
+        rows = connection.execute(
+            query.where(among(connection, change_log.c.row_guid, chunk))
+        ).mappings()
         for row in rows:
             found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
@@ -108,7 +110,9 @@ def set_state(
     if attempted:
         values["attempts"] = change_log.c.attempts + 1
     for chunk in chunks(seqs):
-        connection.execute(update(change_log).where(among(change_log.c.seq, chunk)).values(values))
+        connection.execute(
+            update(change_log).where(among(connection, change_log.c.seq, chunk)).values(values)
+        )
 
 
 def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
@@ -160,9 +164,10 @@ def list_changes(connection: Connection, everything: bool, limit: int) -> list[R
 @contextmanager
 def captured(connection: Connection) -> Iterator[None]:
     """Let the triggers see what is written inside: a person's edit, made in the engine's stead."""
-    sqlite.unmark(connection)
+    dialect = dialects.of(connection)
+    dialect.unmark(connection)
     yield
-    sqlite.mark(connection)
+    dialect.mark(connection)
     fold_changes(connection)
 
 
@@ -171,28 +176,28 @@ def write_logged(connection: Connection, table: str, guid: str, values: Mapping[
     if not values:
         return
     fields, target = fields_of(table), ITEM_TABLES[table]
-    cells = {c: _as_cell(fields[c], value) for c, value in values.items()}
+    dialect = dialects.of(connection)
+    cells = {c: _as_cell(dialect, fields[c], value) for c, value in values.items()}
     connection.execute(update(target).where(target.c.guid == guid).values(cells))
 
 
-def _as_cell(field: Field, logged: Any) -> ColumnElement[Any]:
+def _as_cell(dialect: Dialect, field: Field, logged: Any) -> ColumnElement[Any]:
     """Typed by what it is in Python: a cell may hold what its column's type has no form for."""
-    if field.type is FieldType.BOOL and (logged is None or isinstance(logged, bool)):
-        return literal(int(logged or False))
-    if not isinstance(logged, str):
-        is_json = field.type in JSON_TYPES and logged is not None
-        return literal(orjson.dumps(logged).decode() if is_json else logged)
-    try:
-        logged.encode()
-    except UnicodeEncodeError:
-        return cast(literal(logged.encode("utf-8", "surrogateescape")), Text)
-    return literal(_quoted(logged) if field.type is FieldType.JSON else logged)
+    if field.type is FieldType.JSON and isinstance(logged, str):
+        logged = _quoted(logged)
+        return dialect.logged_cell(logged, is_json=False, is_bool=False)
+    return dialect.logged_cell(
+        logged, is_json=field.type in JSON_TYPES, is_bool=field.type is FieldType.BOOL
+    )
 
 
 def _quoted(logged: str) -> str:
     """JSON that is a text; but what `read_json` had to take apart stands unparsed already."""
     try:
+        logged.encode()
         nested = isinstance(orjson.loads(logged), dict | list)
+    except UnicodeEncodeError:
+        return logged
     except orjson.JSONDecodeError:
         nested = False
     return logged if nested else orjson.dumps(logged).decode()

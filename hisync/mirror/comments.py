@@ -11,14 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, select, type_coerce, update
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, Select, delete, select, update
 
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Place
 from hisync.items import Field, FieldType
-from hisync.mirror import changes
+from hisync.mirror import changes, dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.intents import Intent, load_raw
@@ -77,7 +75,9 @@ def load_comments(connection: Connection, guids: Iterable[str]) -> dict[str, Loc
     return {
         guid: row
         for chunk in chunks(guids)
-        for guid, row in _load(connection, _raw().where(among(comments.c.guid, chunk)))
+        for guid, row in _load(
+            connection, _raw(connection).where(among(connection, comments.c.guid, chunk))
+        )
     }
 
 
@@ -86,12 +86,16 @@ def comments_of(connection: Connection, items: Iterable[str]) -> dict[str, Local
     return {
         guid: row
         for chunk in chunks(items)
-        for guid, row in _load(connection, _raw().where(among(comments.c.item_guid, chunk)))
+        for guid, row in _load(
+            connection, _raw(connection).where(among(connection, comments.c.item_guid, chunk))
+        )
     }
 
 
-def _raw() -> Select[*tuple[Any, ...]]:
-    return select(*(type_coerce(column, NullType()).label(column.name) for column in comments.c))
+def _raw(connection: Connection) -> Select[*tuple[Any, ...]]:
+    return select(
+        *(dialects.of(connection).raw(column).label(column.name) for column in comments.c)
+    )
 
 
 def _load(
@@ -104,7 +108,7 @@ def _load(
 def put_comments(connection: Connection, rows: Sequence[Comment]) -> None:
     """Put whole rows in, over whatever has their guid; people's own columns stay as they are."""
     if rows:
-        upsert = insert(comments)
+        upsert = dialects.of(connection).insert(comments)
         connection.execute(
             upsert.on_conflict_do_update(
                 index_elements=[comments.c.guid],
@@ -122,14 +126,14 @@ def clear_id(connection: Connection, guid: str) -> None:
 def delete_comments(connection: Connection, guids: Iterable[str]) -> None:
     """Take rows out."""
     for chunk in chunks(guids):
-        connection.execute(delete(comments).where(among(comments.c.guid, chunk)))
+        connection.execute(delete(comments).where(among(connection, comments.c.guid, chunk)))
 
 
 def add_names(connection: Connection, names: Mapping[int, str]) -> None:
     """Make people known by name whom `users` lacks."""
     if names:
         rows = [{"id": number, "full_name": name} for number, name in names.items()]
-        connection.execute(insert(users).on_conflict_do_nothing(), rows)
+        connection.execute(dialects.of(connection).insert(users).on_conflict_do_nothing(), rows)
 
 
 # What people changed, and what was about to be sent
@@ -187,15 +191,17 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
     base = sync_base.c
     for chunk in chunks(wanted):
         for guid, number in connection.execute(
-            select(base.guid, base.id).where(among(base.guid, chunk))
+            select(base.guid, base.id).where(among(connection, base.guid, chunk))
         ):
             found[guid] = Place(guid, number)
     for table in ITEM_TABLES.values():
         item = table.c
         names = ("permission", "last_comment_id", "version", "archived")
-        query = select(item.guid, *(type_coerce(item[n], NullType()).label(n) for n in names))
+        query = select(item.guid, *(dialects.of(connection).raw(item[n]).label(n) for n in names))
         for chunk in chunks(wanted):
-            for row in connection.execute(query.where(among(item.guid, chunk))).mappings():
+            for row in connection.execute(
+                query.where(among(connection, item.guid, chunk))
+            ).mappings():
                 known = found.get(row["guid"])
                 found[row["guid"]] = Place(
                     guid=row["guid"],

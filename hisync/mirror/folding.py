@@ -113,6 +113,8 @@ def _totals_now(connection: Connection, bases: Iterable[Base]) -> dict[str, int]
     for table, guids in by_table.items():
         columns = ITEM_TABLES[table].c
         for chunk in chunks(guids):
-            query = select(columns.guid, columns[SPENT]).where(among(columns.guid, chunk))
+            query = select(columns.guid, columns[SPENT]).where(
+                among(connection, columns.guid, chunk)
+            )
             found |= {guid: counted(total) for guid, total in connection.execute(query)}
     return found

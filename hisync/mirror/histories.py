@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
+from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.tables import ITEM_TABLES, comments, sync_base, sync_comments
 
@@ -92,7 +92,7 @@ def save_read(
         complete: whether the history reached back to the item's creation.
     """
     values = {"seen_comment_id": seen, "read_at": at, "complete": complete}
-    upsert = insert(sync_comments).values(item_guid=guid, **values)
+    upsert = dialects.of(connection).insert(sync_comments).values(item_guid=guid, **values)
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[sync_comments.c.item_guid],
@@ -103,7 +103,11 @@ def save_read(
 
 def set_seen(connection: Connection, guid: str, seen: int, at: float) -> None:
     """The newest comment of an item is one that we posted, and nothing else came between."""
-    upsert = insert(sync_comments).values(item_guid=guid, seen_comment_id=seen, read_at=at)
+    upsert = (
+        dialects.of(connection)
+        .insert(sync_comments)
+        .values(item_guid=guid, seen_comment_id=seen, read_at=at)
+    )
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[sync_comments.c.item_guid],
@@ -123,7 +127,11 @@ def seen_of(connection: Connection, guid: str) -> tuple[bool, int | None]:
 
 def read_again(connection: Connection, guid: str) -> None:
     """Have an item's history read again soon, whatever the item says of its comments."""
-    upsert = insert(sync_comments).values(item_guid=guid, seen_comment_id=_NONE_SEEN)
+    upsert = (
+        dialects.of(connection)
+        .insert(sync_comments)
+        .values(item_guid=guid, seen_comment_id=_NONE_SEEN)
+    )
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[sync_comments.c.item_guid],
@@ -135,7 +143,9 @@ def read_again(connection: Connection, guid: str) -> None:
 def forget_read(connection: Connection, guids: Iterable[str]) -> None:
     """Forget what was read of these items' histories."""
     for chunk in chunks(guids):
-        connection.execute(delete(sync_comments).where(among(sync_comments.c.item_guid, chunk)))
+        connection.execute(
+            delete(sync_comments).where(among(connection, sync_comments.c.item_guid, chunk))
+        )
 
 
 def comment_progress(connection: Connection) -> tuple[int, int]:

@@ -88,7 +88,9 @@ def save_intent(connection: Connection, intent: Intent) -> None:
 def forget_intents(connection: Connection, guids: Iterable[str]) -> None:
     """Their outcomes are known."""
     for chunk in chunks(guids):
-        connection.execute(delete(sync_intents).where(among(sync_intents.c.guid, chunk)))
+        connection.execute(
+            delete(sync_intents).where(among(connection, sync_intents.c.guid, chunk))
+        )
 
 
 def _decode(table: str, sent: Mapping[str, Any]) -> dict[str, Value]:

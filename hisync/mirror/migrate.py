@@ -9,28 +9,22 @@ only where there is something to migrate: commands that only look need not wait 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, Text, column, inspect, select, table
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import SchemaError
-from hisync.mirror import capture, sqlite, state, views
+from hisync.mirror import dialects, state
 from hisync.mirror.places import log_unseen_rows
-from hisync.mirror.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "sync_schema_version"
-
-_NAME_TAKEN = re.compile(r"^(table|view|index) .* already exists|^there is already an? ")
 
 
 def ensure_current(engine: Engine, *, upgrade: bool) -> None:
@@ -46,7 +40,7 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
         revision = _revision(connection)
         if revision == head():
             check_capture(connection)
-            views_fit = not views.views_to_make(connection)
+            views_fit = not dialects.of(connection).views_to_make(connection)
             if views_fit or not upgrade:
                 return
     if revision == head():
@@ -77,22 +71,24 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
     import structlog
     from alembic import command
 
-    with _writing(engine) as connection:
+    dialect = dialects.named(engine.dialect.name)
+    with dialects.write_connection(engine) as connection, connection.begin():
+        dialect.prepare_schema(connection)
         before = _revision(connection)
         config = _config()
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
-        except OperationalError as error:
-            if not _NAME_TAKEN.search(str(error.orig)):
+        except DBAPIError as error:
+            if not dialect.name_taken(error):
                 raise
             raise SchemaError(
                 f"the schema can't be upgraded: {error.orig}, and it is not hisync's: give yours "
                 "another name, then run `hisync db upgrade`; nothing was changed"
             ) from error
-        holes = before == head() and _missing_triggers(connection)
-        capture.install_capture(connection)
-        views.install_views(connection)
+        holes = before == head() and dialect.missing_triggers(connection)
+        dialect.install_capture(connection)
+        dialect.install_views(connection)
         if holes:
             log_unseen_rows(connection, datetime.now(UTC).replace(tzinfo=None))
             state.save(connection, had_holes=True)
@@ -103,22 +99,15 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
 
 
 def _make_views(engine: Engine) -> None:
-    with _writing(engine) as connection:
-        views.install_views(connection)
+    with dialects.write_connection(engine) as connection, connection.begin():
+        dialects.of(connection).install_views(connection)
         _warn_of_taken_names(connection)
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    writer = engine.connect().execution_options(**{sqlite.WRITE: True})
-    with writer as connection, connection.begin():
-        yield connection
 
 
 def _warn_of_taken_names(connection: Connection) -> None:
     import structlog
 
-    for name in views.taken_names(connection):
+    for name in dialects.of(connection).taken_names(connection):
         hint = "it is not hisync's: give yours another name, then run `hisync db upgrade`"
         structlog.get_logger("hisync").warning("view_name_taken", view=name, hint=hint)
 
@@ -144,13 +133,14 @@ def check_capture(connection: Connection) -> None:
         SchemaError: if a table or a capture trigger is missing or altered, or if an engine's
             mark was left behind.
     """
-    missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
+    dialect = dialects.of(connection)
+    missing = sorted(set(dialect.tables()) - set(inspect(connection).get_table_names()))
     if missing:
         raise SchemaError(
             f"the database lacks the table {', '.join(missing)}: restore a backup, or name a new "
             "database and let hisync fill it; nothing was deleted on hiTask"
         )
-    wrong = _missing_triggers(connection)
+    wrong = dialect.missing_triggers(connection)
     if wrong:
         raise SchemaError(
             f"the database lacks the trigger {wrong[0]}"
@@ -158,18 +148,11 @@ def check_capture(connection: Connection) -> None:
             + ", so edits may have gone unseen: run `hisync db upgrade` to put it back, then "
             "`hisync sync --full`"
         )
-    if sqlite.leftover_mark(connection):
+    if dialect.leftover_mark(connection):
         raise SchemaError(
             "the table sync_mark is not empty, so edits went unseen: run "
             "`DELETE FROM sync_mark`, then `hisync sync --full`"
         )
-
-
-def _missing_triggers(connection: Connection) -> list[str]:
-    installed = capture.installed_triggers(connection)
-    return sorted(
-        name for name, sql in capture.capture_triggers().items() if installed.get(name) != sql
-    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import Connection, delete, func, select, type_coerce
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, delete, func, select
 
 from hisync.items import Values, fields_of
+from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES, users
@@ -41,7 +40,7 @@ def save_shown(
     known = {row["id"]: dict(row) for row in connection.execute(select(table)).mappings()}
     changed = [dict(row) for row in rows if known.get(row["id"]) != row]
     if changed:
-        upsert = insert(table)
+        upsert = dialects.of(connection).insert(table)
         connection.execute(
             upsert.on_conflict_do_update(
                 index_elements=[table.c.id],
@@ -52,7 +51,7 @@ def save_shown(
     read = {row["id"] for row in rows}
     gone = [] if kept is None else [id_ for id_ in known if id_ not in read and id_ not in kept]
     for chunk in chunks(gone):
-        connection.execute(delete(table).where(among(table.c.id, chunk)))
+        connection.execute(delete(table).where(among(connection, table.c.id, chunk)))
     return len(changed) + len(gone)
 
 
@@ -72,7 +71,7 @@ def named_users(connection: Connection) -> frozenset[int]:
     for table, name in _naming_columns():
         column = EDITED_TABLES[table].c[name]
         # Raw and each cell once: what people wrote there may be anything.
-        cells = select(type_coerce(column, NullType())).where(column.is_not(None)).distinct()
+        cells = select(dialects.of(connection).raw(column)).where(column.is_not(None)).distinct()
         for cell in connection.execute(cells).scalars():
             found.update(_ids_in(name, cell))
     return frozenset(found)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, type_coerce, update
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, insert, select, update
 
+from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import cell_text, to_json
 from hisync.mirror.rows import LocalRow, load_rows
@@ -35,7 +35,7 @@ def load_places(connection: Connection) -> list[Place]:
         Place(name, guid, number)
         for name, table in ITEM_TABLES.items()
         for guid, number in connection.execute(
-            select(table.c.guid, type_coerce(table.c.id, NullType()))
+            select(table.c.guid, dialects.of(connection).raw(table.c.id))
         )
     ]
 
@@ -45,7 +45,7 @@ def load_raw(connection: Connection, row: LocalRow) -> dict[str, str | None]:
     if not row.unreadable:
         return {}
     target = ITEM_TABLES[row.table]
-    columns = [type_coerce(target.c[c], NullType()).label(c) for c in row.unreadable]
+    columns = [dialects.of(connection).raw(target.c[c]).label(c) for c in row.unreadable]
     found = connection.execute(select(*columns).where(target.c.guid == row.guid)).mappings().one()
     return {column: _text(found[column]) for column in row.unreadable}
 
@@ -65,7 +65,9 @@ def last_states(connection: Connection, guids: Iterable[str]) -> dict[tuple[str,
     return {
         (table, guid): state
         for chunk in chunks(guids)
-        for table, guid, state in connection.execute(query.where(among(log.row_guid, chunk)))
+        for table, guid, state in connection.execute(
+            query.where(among(connection, log.row_guid, chunk))
+        )
     }
 
 
@@ -111,6 +113,6 @@ def move_changes(connection: Connection, seqs: Iterable[int], table: str, guid: 
     for chunk in chunks(seqs):
         connection.execute(
             update(change_log)
-            .where(among(change_log.c.seq, chunk))
+            .where(among(connection, change_log.c.seq, chunk))
             .values(table_name=table, row_guid=guid)
         )

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from hisync.mirror import dialects
 from hisync.mirror.tables import sync_requests, sync_usage
 
 Usage: TypeAlias = Mapping[tuple[str, str], int]
@@ -70,8 +70,10 @@ def add_usage(connection: Connection, now: float, usage: Usage) -> None:
     over = or_(used.minute <= minute - KEPT_MINUTES, used.minute > minute)
     connection.execute(delete(sync_usage).where(over))
     for (cause, outcome), number in usage.items():
-        row = upsert(sync_usage).values(
-            minute=minute, cause=cause, outcome=outcome, requests=number
+        row = (
+            dialects.of(connection)
+            .insert(sync_usage)
+            .values(minute=minute, cause=cause, outcome=outcome, requests=number)
         )
         connection.execute(
             row.on_conflict_do_update(

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, delete, func, select, type_coerce, update
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, Select, Table, delete, func, select, update
 
 from hisync.items import Value, Values, fields_of
+from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
-from hisync.mirror.bulk import put_rows
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
 
@@ -46,9 +45,11 @@ class LocalRow:
 def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[str, LocalRow]:
     """These rows of a table by guid, those that are there."""
     column = ITEM_TABLES[table].c.guid
+    query = _raw(connection.dialect.name, table)
     found: dict[str, LocalRow] = {}
     for chunk in chunks(guids):
-        for row in connection.execute(_raw(table).where(among(column, chunk))).mappings():
+        rows = connection.execute(query.where(among(connection, column, chunk))).mappings()
+        for row in rows:
             values, unreadable = decode_row(table, dict(row))
             found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
     return found
@@ -69,10 +70,11 @@ def load_every(
 
 
 @cache
-def _raw(table: str) -> Select[*tuple[Any, ...]]:
+def _raw(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
     """All of our columns of a table, not converted: clients store what they like."""
     columns = ITEM_TABLES[table].c
-    return select(*(type_coerce(column, NullType()).label(column.name) for column in columns))
+    raw = dialects.named(dialect).raw
+    return select(*(raw(column).label(column.name) for column in columns))
 
 
 def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
@@ -83,7 +85,7 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
         table: the item table.
         rows: each with `guid`, `id` and every column of the table.
     """
-    put_rows(connection, ITEM_TABLES[table], rows)
+    dialects.of(connection).put_rows(connection, ITEM_TABLES[table], rows)
 
 
 def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:
@@ -97,7 +99,7 @@ def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> Non
     """Take rows out of a table."""
     column = ITEM_TABLES[table].c.guid
     for chunk in chunks(guids):
-        connection.execute(delete(ITEM_TABLES[table]).where(among(column, chunk)))
+        connection.execute(delete(ITEM_TABLES[table]).where(among(connection, column, chunk)))
 
 
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
@@ -107,7 +109,7 @@ def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
             query = select(table.c.parent_guid, table.c.guid).where(
-                among(table.c.parent_guid, chunk)
+                among(connection, table.c.parent_guid, chunk)
             )
             for parent, guid in connection.execute(query):
                 found.setdefault(parent, []).append(guid)
@@ -124,7 +126,9 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
     while wanted:
         for table in ITEM_TABLES.values():
             for chunk in chunks(wanted):
-                query = select(table.c.guid, table.c.parent_guid).where(among(table.c.guid, chunk))
+                query = select(table.c.guid, table.c.parent_guid).where(
+                    among(connection, table.c.guid, chunk)
+                )
                 known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
@@ -136,8 +140,10 @@ def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, in
     wanted = list(guids)
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
-            query = select(table.c.guid, type_coerce(table.c.permission, NullType()))
-            for guid, level in connection.execute(query.where(among(table.c.guid, chunk))):
+            query = select(table.c.guid, dialects.of(connection).raw(table.c.permission))
+            for guid, level in connection.execute(
+                query.where(among(connection, table.c.guid, chunk))
+            ):
                 found[guid] = level if isinstance(level, int) else None
     return found
 

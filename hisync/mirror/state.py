@@ -12,8 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
+from hisync.mirror import dialects
 from hisync.mirror.tables import sync_state
 
 
@@ -109,7 +109,7 @@ def save(connection: Connection, **changes: Any) -> None:
     if unknown:
         raise ValueError(f"not part of the engine's state: {sorted(unknown)}")
     for key, value in changes.items():
-        upsert = insert(sync_state).values(key=key, value=value)
+        upsert = dialects.of(connection).insert(sync_state).values(key=key, value=value)
         connection.execute(
             upsert.on_conflict_do_update(
                 index_elements=[sync_state.c.key], set_={"value": upsert.excluded.value}

@@ -8,39 +8,38 @@ either. Public: `Mirror`, `open_mirror`.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Self
 
-import orjson
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from hisync.errors import (
-    BusyError,
-    ConfigurationError,
-    FullError,
-    MirrorError,
-    StaleWriterError,
-)
-from hisync.mirror import migrate, sqlite, state
+from hisync.errors import ConfigurationError, StaleWriterError
+from hisync.mirror import dialects, migrate, state
+from hisync.mirror.dialects import ChangeWatch, Database, Dialect, WriterLock
 from hisync.mirror.folding import fold_changes
-from hisync.mirror.lock import FileLock
 
 
 class Mirror:
-    """A mirror database; close it, or use it as a context manager."""
+    """A mirror database; close it, or use it as a context manager.
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self.engine = engine
-        self.path = path
-        self._lock: FileLock | None = None
+    Attributes:
+        engine: SQLAlchemy's.
+        name: what to call the database before people: a file's path, or a URL without a password.
+        folder: the folder that it is in, None for a server.
+    """
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        self.engine = database.engine
+        self.name = database.name
+        self.folder = database.folder
+        self._database = database
+        self._dialect = dialect
+        self._lock: WriterLock | None = None
         self._fence: int | None = None
-        self._schema: int | None = None
+        self._schema: object = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -59,28 +58,29 @@ class Mirror:
         """
         with (
             self._errors_named(),
-            self._write_connection() as connection,
+            dialects.write_connection(self.engine) as connection,
             connection.begin() as transaction,
         ):
             self._look_for_holes(connection)
-            sqlite.mark(connection)
+            self._dialect.mark(connection)
             if self._fence is not None and state.load(connection).fence != self._fence:
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
-            before = sqlite.rows_written(connection)
+            before = self._dialect.rows_written(connection)
             fold_changes(connection)
             yield connection
             # Where nothing was written, the mark alone is not worth a write to the disk.
-            unwritten = sqlite.rows_written(connection) == before
-            sqlite.unmark(connection)
+            unwritten = self._dialect.rows_written(connection) == before
+            self._dialect.unmark(connection)
             if unwritten or not commit:
                 transaction.rollback()
 
     @contextmanager
     def booking(self) -> Iterator[Connection]:
         """A write transaction for the books alone, which touches no table that people edit."""
-        with self._errors_named(), self._write_connection() as connection, connection.begin():
+        connecting = dialects.write_connection(self.engine, books=True)
+        with self._errors_named(), connecting as connection, connection.begin():
             yield connection
 
     def lock(self) -> None:
@@ -89,7 +89,7 @@ class Mirror:
         Raises:
             LockedError: if another process holds the mirror; it names that process.
         """
-        lock = self._file_lock()
+        lock = self._database.lock()
         lock.acquire()
         self._lock = lock
 
@@ -103,7 +103,8 @@ class Mirror:
         self.lock()
         with self._errors_named():
             migrate.ensure_current(self.engine, upgrade=upgrade)
-        with self.booking() as connection:
+        connecting = dialects.write_connection(self.engine)
+        with self._errors_named(), connecting as connection, connection.begin():
             fence = state.load(connection).fence + 1
             state.save(connection, fence=fence)
         self._fence = fence
@@ -134,14 +135,12 @@ class Mirror:
 
     def holder(self) -> int | None:
         """The process that holds the mirror, None when nobody does; 0 if it can't be told which."""
-        return self._file_lock().holder()
+        with self._errors_named():
+            return self._database.lock().holder()
 
-    def _file_lock(self) -> FileLock:
-        try:
-            mode = self.path.stat().st_mode & 0o777
-        except OSError as error:
-            raise MirrorError(f"database {self.path}: {error.strerror}") from error
-        return FileLock(self.path.with_name(self.path.name + ".lock"), mode)
+    def watch(self) -> ChangeWatch:
+        """What tells that someone has changed something; close it before the mirror."""
+        return self._database.watch()
 
     def close(self) -> None:
         """Give the lock back and close every connection."""
@@ -158,94 +157,41 @@ class Mirror:
 
     def _look_for_holes(self, connection: Connection) -> None:
         """Edits must not have gone unseen since the last transaction."""
-        schema = sqlite.schema_version(connection)
-        if schema != self._schema or sqlite.leftover_mark(connection):
+        schema = self._dialect.schema_version(connection)
+        if schema != self._schema or self._dialect.leftover_mark(connection):
             migrate.check_capture(connection)
             self._schema = schema
-
-    def _write_connection(self) -> Connection:
-        return self.engine.connect().execution_options(**{sqlite.WRITE: True})
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
-            raise _kind_of(error)(_explain(error, self.path)) from error
-        except DatabaseError as error:
-            damaged = type(error.orig) is sqlite3.DatabaseError  # or no database at all
-            if damaged or _is_peoples_own(error.orig):
-                raise MirrorError(_explain(error, self.path)) from error
-            raise
+        except DBAPIError as error:
+            explained = self._dialect.explain(error, self.name)
+            if explained is None:
+                raise
+            raise explained from error
 
 
-def open_mirror(url: str, *, file_mode: int = 0o600) -> Mirror:
+def open_mirror(url: str, *, file_mode: int = 0o600, schema: str = "") -> Mirror:
     """Open the mirror at a SQLAlchemy URL, creating an empty file where there is none.
 
     Its schema is not looked at before `Mirror.acquire` or `Mirror.check`.
 
     Args:
-        url: a SQLite URL with an absolute path.
-        file_mode: the permissions of a new database file; `-wal` and `-shm` take after it.
+        url: of SQLite with an absolute path, or of PostgreSQL.
+        file_mode: the permissions of a new SQLite file; `-wal` and `-shm` take after it.
+        schema: the PostgreSQL schema that holds the mirror, empty for the connection's own.
 
     Raises:
-        ConfigurationError: if it is for another engine than SQLite.
+        ConfigurationError: if it is for another engine, or its driver is missing.
         MirrorError: if it can't be opened.
     """
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        name = parsed.get_backend_name()
-        raise ConfigurationError(
-            [f"database.url: this version mirrors into SQLite only, not {name}"]
-        )
-    path = Path(parsed.database or "")
-    _create_file(path, file_mode)
-    engine = create_engine(
-        parsed,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=sqlite.read_json,
-    )
-    sqlite.prepare(engine)
-    return Mirror(engine, path)
-
-
-def _create_file(path: Path, mode: int) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise MirrorError(f"the database {path} can't be created: {error.strerror}") from error
-    os.fchmod(descriptor, mode)  # the umask must not take rights from a group that was granted
-    os.close(descriptor)
-
-
-def _kind_of(error: OperationalError) -> type[MirrorError]:
-    reason = str(error.orig)
-    if "locked" in reason:
-        return BusyError
-    return FullError if "full" in reason else MirrorError
-
-
-def _is_peoples_own(error: BaseException | None) -> bool:
-    """Whether a constraint stopped us that we didn't make; the mark's is the only foreign key."""
-    return isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" not in str(error)
-
-
-def _explain(error: DatabaseError, path: Path) -> str:
-    reason = str(error.orig)
-    hints = {
-        "locked": "someone else's transaction holds it: commit or close it there, hisync will "
-        "try again",
-        "readonly": "make the file and its folder writable for this user",
-        "unable to open": "check that the folder exists and that this user may enter it",
-        "full": "the disk is full: make room, nothing was lost",
-        "malformed": "the file is damaged: restore a backup or let hisync make a new mirror",
-        "not a database": "the file is something else: name another one in database.url",
-    }
-    if _is_peoples_own(error.orig):
-        reason += " (an index or a trigger refuses what hiTask holds: drop it if it is your own)"
-        return f"database {path}: {reason}"
-    hint = next((text for word, text in hints.items() if word in reason), "see the message")
-    return f"database {path}: {reason} ({hint})"
+        dialect = dialects.named(parsed.get_backend_name())
+    except LookupError as error:
+        raise ConfigurationError(
+            [f"database.url: this version mirrors into SQLite only, not {error.args[0]}"]
+        ) from None
+    return Mirror(dialect.open_database(parsed, file_mode=file_mode, schema=schema), dialect)

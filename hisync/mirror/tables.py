@@ -22,12 +22,14 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from hisync.items import TABLES, Field, FieldType, fields_of
-from hisync.mirror import sqlite
+from hisync.mirror.dialects.guids import random_guid
 
 metadata = MetaData(
     naming_convention={
@@ -39,7 +41,7 @@ metadata = MetaData(
 )
 
 # A Python None in a JSON column is SQL's NULL, never the JSON text `null`.
-JSON_VALUE: Final = JSON(none_as_null=True)
+JSON_VALUE: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 # SQLite counts rows up only in a column of exactly this type.
 SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -59,12 +61,12 @@ _TYPES: Final[dict[FieldType, TypeEngine[Any]]] = {
 
 def _column(field: Field) -> Column[Any]:
     if field.type is FieldType.BOOL:
-        return Column(field.column, Boolean(), nullable=False, server_default=text("0"))
+        return Column(field.column, Boolean(), nullable=False, server_default=false())
     return Column(field.column, _TYPES[field.type])
 
 
 def _guid() -> Column[Any]:
-    return Column("guid", Text(), primary_key=True, server_default=text(sqlite.GUID_DEFAULT))
+    return Column("guid", Text(), primary_key=True, server_default=random_guid())
 
 
 def _item_table(name: str) -> Table:
@@ -119,7 +121,7 @@ users = Table(
     Column("email", Text()),
     Column("account_type", Text()),
     Column("business_level", BigInteger()),
-    Column("is_self", Boolean(), nullable=False, server_default=text("0")),
+    Column("is_self", Boolean(), nullable=False, server_default=false()),
 )
 
 groups = Table(
@@ -165,6 +167,7 @@ Index(
     "ix_change_log_unfinished",
     change_log.c.row_guid,
     sqlite_where=change_log.c.finished_at.is_(None),
+    postgresql_where=change_log.c.finished_at.is_(None),
 )
 Index("ix_change_log_state", change_log.c.state)
 
@@ -227,16 +230,19 @@ Index(
     "ix_sync_base_remote_guid",
     sync_base.c.remote_guid,
     sqlite_where=sync_base.c.remote_guid.is_not(None),
+    postgresql_where=sync_base.c.remote_guid.is_not(None),
 )
 Index(
     "ix_sync_base_dirty",
     sync_base.c.guid,
     sqlite_where=sync_base.c.dirty.is_not(None),
+    postgresql_where=sync_base.c.dirty.is_not(None),
 )
 Index(
     "ix_sync_base_missed",
     sync_base.c.missed,
     sqlite_where=sync_base.c.missed > 0,
+    postgresql_where=sync_base.c.missed > 0,
 )
 
 # What was about to be sent, committed before it was: after a crash or a lost answer, the outcome
@@ -261,7 +267,7 @@ sync_comments = Table(
     Column("item_guid", Text(), primary_key=True),
     Column("seen_comment_id", BigInteger()),
     Column("read_at", Float(), index=True),  # seconds since the epoch
-    Column("complete", Boolean(), nullable=False, server_default=text("0")),
+    Column("complete", Boolean(), nullable=False, server_default=false()),
 )
 
 # Requests booked lately, so that the budget holds across restarts: each may be made until its lease

@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from hisync.change import Change
-from hisync.items import SPENT
+from hisync.items import MOST_MINUTES, SPENT
+from hisync.mirror import dialects
 from hisync.mirror.base import CHUNK, among, chunks
-from hisync.mirror.ledger import COUNTED_MINUTES, MOST_MINUTES
 from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
 
 TABLE: Final = time_entries.name
@@ -72,20 +72,24 @@ def counted(minutes: Any) -> int:
 
 def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cells]:
     """The raw cells of these entries, those that are there."""
-    columns = (type_coerce(c, NullType()).label(c.name) for c in time_entries.c)
+    columns = (dialects.of(connection).raw(c).label(c.name) for c in time_entries.c)
     query = select(*columns)
     return {
         row["guid"]: {str(column): cell for column, cell in row.items()}
         for chunk in chunks(guids)
-        for row in connection.execute(query.where(among(time_entries.c.guid, chunk))).mappings()
+        for row in connection.execute(
+            query.where(among(connection, time_entries.c.guid, chunk))
+        ).mappings()
     }
 
 
 def load_ledger(connection: Connection, item_guid: str) -> list[Cells]:
     """The raw cells of an item's entries, in the order in which they were made."""
-    columns = (type_coerce(c, NullType()).label(c.name) for c in time_entries.c)
+    columns = (dialects.of(connection).raw(c).label(c.name) for c in time_entries.c)
     query = select(*columns).where(time_entries.c.item_guid == item_guid)
-    query = query.order_by(time_entries.c.time_create, literal_column("rowid"))
+    query = query.order_by(
+        time_entries.c.time_create, dialects.of(connection).row_order(time_entries)
+    )
     return [{str(k): v for k, v in row.items()} for row in connection.execute(query).mappings()]
 
 
@@ -150,12 +154,12 @@ def literal_or(value: Any) -> Any:
 def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:
     """What the entries of each of these items add up to, for those that have any."""
     item = time_entries.c.item_guid
-    total: ColumnElement[Any] = func.sum(literal_column(COUNTED_MINUTES))
+    total: ColumnElement[Any] = func.sum(_counted_minutes(connection))
     return {
         guid: int(minutes or 0)
         for chunk in chunks(guids)
         for guid, minutes in connection.execute(
-            select(item, total).where(among(item, chunk)).group_by(item)
+            select(item, total).where(among(connection, item, chunk)).group_by(item)
         )
     }
 
@@ -165,7 +169,7 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     item = ITEM_TABLES[table].c
     spent = func.coalesce(item[SPENT], 0)
     entries = (
-        select(func.coalesce(func.sum(literal_column(COUNTED_MINUTES)), 0))
+        select(func.coalesce(func.sum(_counted_minutes(connection)), 0))
         .where(time_entries.c.item_guid == item.guid)
         .correlate(ITEM_TABLES[table])
         .scalar_subquery()
@@ -173,9 +177,14 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
     query = query.where(spent != entries)
     if len(guids) <= CHUNK:
-        query = query.where(among(item.guid, guids))
+        query = query.where(among(connection, item.guid, guids))
     wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
     return [Unsettled(*row) for row in connection.execute(query) if row[0] in wanted]
+
+
+def _counted_minutes(connection: Connection) -> ColumnElement[Any]:
+    """The minutes of an entry as they count, in SQL."""
+    return literal_column(dialects.of(connection).counted_minutes("minutes"))
 
 
 def move_total(connection: Connection, item_guid: str, minutes: int) -> None:

@@ -9,20 +9,18 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from hisync.mirror.dialects.guids import random_guid
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-GUID_DEFAULT = (
-    "(lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || "
-    "substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1) || "
-    "substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))))"
-)
 ITEM_TABLES = ("projects", "tasks", "events", "notes", "files", "other_items")
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-JSON = sa.JSON(none_as_null=True)
+JSON = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -45,7 +43,7 @@ def _moment(name: str, **options: Any) -> sa.Column[Any]:
 
 
 def _flag(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.text("0"))
+    return sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false())
 
 
 def _json(name: str, **options: Any) -> sa.Column[Any]:
@@ -64,7 +62,7 @@ def _create_item_table(name: str) -> None:
     }
     op.create_table(
         name,
-        _text("guid", server_default=sa.text(GUID_DEFAULT), nullable=False),
+        _text("guid", server_default=random_guid(), nullable=False),
         _number("id"),
         _text("title"),
         _text("message"),

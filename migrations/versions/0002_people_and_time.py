@@ -9,18 +9,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from hisync.mirror.dialects.guids import random_guid
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-GUID_DEFAULT = (
-    "(lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || "
-    "substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1) || "
-    "substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))))"
-)
-JSON = sa.JSON(none_as_null=True)
+JSON = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -46,11 +44,11 @@ def _number(name: str, **options: Any) -> sa.Column[Any]:
 
 
 def _flag(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.text("0"))
+    return sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false())
 
 
 def _guid() -> sa.Column[Any]:
-    return _text("guid", server_default=sa.text(GUID_DEFAULT), nullable=False)
+    return _text("guid", server_default=random_guid(), nullable=False)
 
 
 def _create_edited_tables() -> None:

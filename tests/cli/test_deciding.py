@@ -181,7 +181,7 @@ def test_they_work_beside_a_running_daemon(site: Site) -> None:
 def test_a_database_that_somebody_holds_is_for_later(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hisync.mirror.sqlite.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("hisync.mirror.dialects.sqlite.connection.BUSY_TIMEOUT_SECONDS", 0.05)
     site.run("sync")
     seq = edit(site, title="waits")
     with closing(sqlite3.connect(site.database, isolation_level=None)) as client:

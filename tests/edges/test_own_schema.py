@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hisync.errors import BusyError, MirrorError, SchemaError
-from hisync.mirror import sqlite
+from hisync.mirror.dialects import sqlite
 from hisync.mirror.migrate import upgrade_schema
 from hisync.mirror.store import open_mirror
 from tests.edges.acts import (

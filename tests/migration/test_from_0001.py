@@ -15,10 +15,12 @@ from alembic import command
 
 from hisync.errors import SchemaError
 from hisync.items import TABLES
-from hisync.mirror import capture, migrate, sqlite
+from hisync.mirror import migrate
+from hisync.mirror.dialects import sqlite
+from hisync.mirror.dialects.sqlite import capture
+from hisync.mirror.dialects.sqlite.views import VIEWS
 from hisync.mirror.store import open_mirror
 from hisync.mirror.tables import metadata
-from hisync.mirror.views import VIEWS
 from tests.mirror.people import Person, inserted, updated
 
 NEW = {"comments", "time_entries", "users", "groups", "tags", "sync_comments", "sync_usage"}

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hisync.items import TABLES
-from hisync.mirror.ledger import COUNTED_MINUTES, MOST_MINUTES
+from hisync.items import MOST_MINUTES, TABLES
+from hisync.mirror.dialects.sqlite.ledger import counted_minutes
 from hisync.mirror.store import Mirror
 from hisync.mirror.tables import ITEM_TABLES, time_entries
 from tests.mirror.people import Logged, Person, deleted, inserted, updated
@@ -27,7 +27,7 @@ def totals(person: Person) -> dict[str, int | None]:
     """Each item's total; they must be what its entries add up to, and no trace of it is left."""
     items = " UNION ALL ".join(f"SELECT guid, time_spent_minutes FROM {t}" for t in TABLES)
     found = dict(person.run(f"{items} ORDER BY 1"))
-    query = f"SELECT item_guid, sum({COUNTED_MINUTES}) FROM time_entries GROUP BY 1"
+    query = f"SELECT item_guid, sum({counted_minutes('minutes')}) FROM time_entries GROUP BY 1"
     sums = {guid: minutes for guid, minutes in person.run(query) if guid in found}
     assert Counter(sums) == Counter({guid: minutes or 0 for guid, minutes in found.items()})
     assert person.run("SELECT * FROM sync_mark") == []

@@ -12,9 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from hisync.errors import BusyError, ConfigurationError, MirrorError, SchemaError, StaleWriterError
 from hisync.items import Values
-from hisync.mirror import migrate, rows, sqlite, state
+from hisync.mirror import migrate, rows, state
+from hisync.mirror.dialects import sqlite
+from hisync.mirror.dialects.sqlite.views import VIEWS
 from hisync.mirror.store import Mirror, open_mirror
-from hisync.mirror.views import VIEWS
 from tests.mirror.people import Person, inserted, updated
 
 
@@ -139,7 +140,7 @@ def test_each_writer_counts_the_fence_up(database: Path) -> None:
 def test_someone_elses_transaction_is_waited_for_in_vain(
     database: Path, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite.connection, "BUSY_TIMEOUT_SECONDS", 0.01)
     with open_mirror(f"sqlite:///{database}").acquire() as mirror:
         person.run("BEGIN IMMEDIATE")
         person.run("INSERT INTO tasks (guid) VALUES ('mine')")

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from hisync.errors import LockedError, MirrorError
-from hisync.mirror.lock import FileLock
+from hisync.mirror.dialects.sqlite.lock import FileLock
 from hisync.mirror.store import open_mirror
 
 HOLD = """
 import sys
 from pathlib import Path
-from hisync.mirror.lock import FileLock
+from hisync.mirror.dialects.sqlite.lock import FileLock
 FileLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
 sys.stdin.read()

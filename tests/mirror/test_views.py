@@ -13,9 +13,9 @@ import structlog
 
 from hisync.items import FIELDS, TABLES
 from hisync.mirror import migrate, state
+from hisync.mirror.dialects.sqlite.views import VIEWS
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.mirror.tables import ITEM_TABLES, removed_rows, time_entries, users
-from hisync.mirror.views import VIEWS
 from tests.mirror.people import Person
 
 COLUMNS = {

@@ -46,6 +46,10 @@ class FileLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def holds(self) -> bool:
+        """Whether it is held: nobody can take it away."""
+        return self._descriptor is not None
+
     def holder(self) -> int | None:
         """The process that has the lock, None if none has; 0 if it can't be told which."""
         try:

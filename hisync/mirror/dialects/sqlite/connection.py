@@ -1,9 +1,7 @@
-"""SQLite's own way to work: the connection, the guid default, the mark, the watch on commits.
+"""SQLite's own way to work: the connection, the mark, the watch on commits.
 
-With it go `capture` and `ledger`, its triggers, and `views`. Every other module of the mirror
-speaks SQLAlchemy and runs on any engine that has modules like these. Public: `GUID_DEFAULT`,
-`prepare`, `mark`, `unmark`, `leftover_mark`, `rows_written`,
-`schema_version`, `read_json`, `ChangeWatch`.
+Public: `prepare`, `mark`, `unmark`, `leftover_mark`, `rows_written`, `schema_version`,
+`read_json`, `ChangeWatch`.
 """
 
 from __future__ import annotations
@@ -15,18 +13,10 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, Engine, event
 
-GUID_DEFAULT: Final = (
-    "(lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || "
-    "substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1) || "
-    "substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))))"
-)
-"""A random UUID, so that `INSERT INTO tasks (title) VALUES (…)` is enough."""
+from hisync.mirror.dialects import WRITE
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 """How long to wait for someone else's write transaction before trying again later."""
-
-WRITE: Final = "hisync_write"
-"""The execution option of connections whose transactions take the write lock at once."""
 
 
 def prepare(engine: Engine) -> None:

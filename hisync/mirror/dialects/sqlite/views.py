@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from hisync.items import FIELDS, TABLES
-from hisync.mirror.ledger import counted_minutes
+from hisync.mirror.dialects.sqlite.ledger import counted_minutes
 
 _OURS: Final = "-- made by hisync, and made again by it:"
 

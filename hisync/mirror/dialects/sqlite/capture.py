@@ -8,7 +8,7 @@ statement inside a trigger has a conflict clause, since the outer statement's wo
 
 The triggers of `time_entries` also keep the totals of the items (`ledger`). BEFORE triggers refuse
 every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
-`installed_triggers`, `install_capture`, `NOT_POSTING`.
+`installed_triggers`, `install_capture`, `missing_triggers`, `NOT_POSTING`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from sqlalchemy import JSON, Boolean, Column, Connection, Table
 
 from hisync.items import SPENT
-from hisync.mirror import ledger
+from hisync.mirror.dialects.sqlite import ledger
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
 
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
@@ -54,6 +54,12 @@ def install_capture(connection: Connection) -> None:
     missing = declared.keys() - installed_triggers(connection).keys()
     for name in sorted(missing):
         connection.exec_driver_sql(declared[name])
+
+
+def missing_triggers(connection: Connection) -> list[str]:
+    """The capture triggers that are missing or altered."""
+    installed = installed_triggers(connection)
+    return sorted(name for name, sql in capture_triggers().items() if installed.get(name) != sql)
 
 
 def capture_triggers() -> dict[str, str]:

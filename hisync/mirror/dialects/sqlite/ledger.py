@@ -4,19 +4,15 @@ When someone writes a time entry, its trigger adds the difference to the item th
 in whichever item table that is. The differences stand in `sync_doomed` meanwhile, and the triggers
 of the item tables leave out a total that changes to one of them: it is no edit of the item. (Hiding
 the whole statement behind the engine's mark would hide what people's own triggers do in it.)
-The engine's own transactions keep the sums themselves. Public: `COUNTED_MINUTES`,
-`counted_minutes`, `MOST_MINUTES`; for the triggers `is_posting`, `post`, `added`, `taken`,
-`replaced`.
+The engine's own transactions keep the sums themselves. Public: `counted_minutes`; for the
+triggers `is_posting`, `post`, `added`, `taken`, `replaced`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from hisync.items import SPENT, TABLES
-
-MOST_MINUTES: Final = 10**9
-"""More in one entry, up or down, is no time that anyone spent (nineteen centuries)."""
+from hisync.items import MOST_MINUTES, SPENT, TABLES
 
 _POSTINGS: Final = f"sync_doomed WHERE table_name = '{SPENT}'"
 
@@ -36,10 +32,6 @@ def counted_minutes(cell: str) -> str:
         f"(CASE WHEN typeof({cell}) = 'integer' AND {cell} BETWEEN -{MOST_MINUTES} AND "
         f"{MOST_MINUTES} THEN {cell} ELSE 0 END)"
     )
-
-
-COUNTED_MINUTES: Final = counted_minutes("minutes")
-"""The minutes of a row of `time_entries` as they count, in SQL."""
 
 
 def added(row: str) -> str:

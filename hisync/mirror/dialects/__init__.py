@@ -1,0 +1,195 @@
+"""What differs between database engines, one package an engine, behind one face.
+
+Every other module of the mirror speaks SQLAlchemy and asks `of(connection)` for the rest: how
+edits are captured, how the engine's own writes are hidden from that, which views there are, how
+rows are put in by the thousand, who may write, what an error means. Each engine's package is a
+`Dialect`: a module with these names. It is imported when a mirror of its kind is opened, and not
+before. Public: `of`, `named`, `Dialect`, `Database`, `WriterLock`, `ChangeWatch`, `WRITE`,
+`write_connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
+
+from hisync.errors import MirrorError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+    Upsert: TypeAlias = SqliteInsert | PostgresInsert
+
+WRITE: Final = "hisync_write"
+"""The execution option of connections whose transactions exclude other writers from the start.
+
+`True` keeps everyone's edits out, `BOOKS` only who else books requests.
+"""
+
+BOOKS: Final = "books"
+
+
+class WriterLock(Protocol):
+    """Keeps every other hisync out of a mirror until it is released or its process ends."""
+
+    def acquire(self) -> None:
+        """Take it.
+
+        Raises:
+            LockedError: if another process has it; it names that process.
+        """
+
+    def release(self) -> None:
+        """Give it back."""
+
+    def holds(self) -> bool:
+        """Whether it is still held, or could be had again when the server had lost it."""
+
+    def holder(self) -> int | None:
+        """The process that has it, None if none has; 0 if it can't be told which."""
+
+
+class ChangeWatch(Protocol):
+    """Tells whether anyone has committed since the last look."""
+
+    def changed(self) -> bool:
+        """Whether there may have been a commit since the last call; true at the first."""
+
+    def close(self) -> None:
+        """Give its connection back."""
+
+
+class Database(Protocol):
+    """An open database.
+
+    Attributes:
+        engine: SQLAlchemy's.
+        name: what to call it before people; it holds no password.
+        folder: the folder that it is in, None for a server.
+    """
+
+    engine: Engine
+    name: str
+    folder: Path | None
+
+    def lock(self) -> WriterLock:
+        """The lock of its one writer, not taken yet."""
+
+    def watch(self) -> ChangeWatch:
+        """What tells that someone has changed something."""
+
+
+class Dialect(Protocol):
+    """What an engine's package must have."""
+
+    def open_database(self, url: URL, *, file_mode: int, schema: str) -> Database:
+        """Open a database; where it is a file, create it when it is missing."""
+
+    def explain(self, error: DBAPIError, name: str) -> MirrorError | None:
+        """What a driver's error means to people, None if it is a fault of hisync's own."""
+
+    def name_taken(self, error: DBAPIError) -> bool:
+        """Whether a table or an index can't be made since there is one of that name."""
+
+    def prepare_schema(self, connection: Connection) -> None:
+        """Make what the migrations need before they can run."""
+
+    def mark(self, connection: Connection) -> None:
+        """Hide this transaction's writes from the capture triggers."""
+
+    def unmark(self, connection: Connection) -> None:
+        """End the hiding."""
+
+    def leftover_mark(self, connection: Connection) -> bool:
+        """Whether a mark was committed after all: every edit since then went unseen."""
+
+    def rows_written(self, connection: Connection) -> int:
+        """A number that is the same only while the connection has written nothing."""
+
+    def schema_version(self, connection: Connection) -> object:
+        """A value that changes with every change of a table or trigger, whoever makes it."""
+
+    def tables(self) -> Mapping[str, Table]:
+        """The tables that a mirror on this engine has, by name."""
+
+    def install_capture(self, connection: Connection) -> None:
+        """Put every capture trigger in place as this version declares it, and drop older ones."""
+
+    def missing_triggers(self, connection: Connection) -> list[str]:
+        """The capture triggers that are missing or altered."""
+
+    def views_to_make(self, connection: Connection) -> list[str]:
+        """The views that are missing, or of another version."""
+
+    def install_views(self, connection: Connection) -> None:
+        """Make the views that are missing or of another version."""
+
+    def taken_names(self, connection: Connection) -> list[str]:
+        """The views that can't be made, since people have something else of that name."""
+
+    def insert(self, table: Table) -> Upsert:
+        """An INSERT that can say what happens where the key is there already."""
+
+    def put_rows(
+        self, connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Put rows in, over whatever has their guid; columns that are not ours stay as they are.
+
+        Args:
+            connection: the engine's write transaction.
+            table: one whose key is `guid`.
+            rows: their values by column; one that is left out is empty.
+        """
+
+    def among(self, column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
+        """The condition that a column is one of these, as one parameter."""
+
+    def all_numbers(self, connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
+        """All values of a column of whole numbers without nulls."""
+
+    def raw(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A cell as it is stored, not converted; JSON as text."""
+
+    def logged_cell(self, value: Any, *, is_json: bool, is_bool: bool) -> ColumnElement[Any]:
+        """What `change_log` says of a cell, to be stored again, whatever type the column has."""
+
+    def row_order(self, table: Table) -> ColumnElement[Any]:
+        """The order in which rows were put in, as far as the engine knows it."""
+
+    def counted_minutes(self, cell: str) -> str:
+        """What an SQL expression for minutes counts: 0 where it is no number of minutes."""
+
+
+def of(connection: Connection) -> Dialect:
+    """The dialect of a connection's engine."""
+    return named(connection.dialect.name)
+
+
+@cache
+def named(backend: str) -> Dialect:
+    """The dialect of an engine by SQLAlchemy's name of it.
+
+    Raises:
+        LookupError: if there is none.
+    """
+    if backend == "sqlite":
+        from hisync.mirror.dialects import sqlite
+
+        return cast("Dialect", sqlite)
+    raise LookupError(backend)
+
+
+def write_connection(engine: Engine, *, books: bool = False) -> Connection:
+    """A connection whose transactions exclude other writers from the start.
+
+    Args:
+        engine: the mirror's.
+        books: whether only the books of requests are written, which people don't touch.
+    """
+    return engine.connect().execution_options(**{WRITE: BOOKS if books else True})
