@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast
 
 import httpx
 import sqlalchemy
@@ -27,6 +27,9 @@ from hisync.cycle import Summary, run_cycle
 from hisync.engine import Clock, Engine, Rules
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, SandboxTransport, Service, build_service
+from tests import postgres
+
+Backend: TypeAlias = Literal["sqlite", "postgresql"]
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -57,6 +60,9 @@ class World:
     service: Service
     rules: Rules = field(default_factory=Rules)
     transport: httpx.BaseTransport | None = None
+    backend: Backend = "sqlite"
+    _served: str | None = None
+    _person: postgres.Client | None = None
     _mirror: Mirror | None = None
     _engine: Engine | None = None
 
@@ -65,12 +71,26 @@ class World:
         return self.folder / "mirror.db"
 
     @property
+    def url(self) -> str:
+        """The mirror's database, which is made at the first look."""
+        if self.backend == "postgresql":
+            return postgres.server().url(self.served)
+        if not self.database.exists():
+            self.database.write_bytes(_empty_mirror())
+        return f"sqlite:///{self.database}"
+
+    @property
+    def served(self) -> str:
+        """The name of the mirror's database on the PostgreSQL server."""
+        if self._served is None:
+            self._served = postgres.server().create(_empty_database())
+        return self._served
+
+    @property
     def engine(self) -> Engine:
         """The engine; a new one after `crash`."""
         if self._engine is None:
-            if not self.database.exists():
-                self.database.write_bytes(_empty_mirror())
-            self._mirror = open_mirror(f"sqlite:///{self.database}").acquire()
+            self._mirror = open_mirror(self.url).acquire()
             _share_compiled(self._mirror)
             api = HiTask(
                 base_url="http://127.0.0.1/api",
@@ -94,26 +114,38 @@ class World:
             self._mirror.close()
         if self._engine is not None:
             self._engine.api.close()
-        self._mirror = self._engine = None
+        if self._person is not None:
+            self._person.close()
+        self._mirror = self._engine = self._person = None
 
-    close = crash
+    def close(self) -> None:
+        """End it; a database on the server is dropped."""
+        self.crash()
+        if self._served is not None:
+            postgres.server().drop(self._served)
+            self._served = None
 
     def fork(self, folder: Path) -> World:
-        """The same world once more, apart from this one, which is closed."""
+        """The same world once more, apart from this one, which nobody has open then."""
         folder.mkdir()
         return self.freeze().thaw(folder)
 
     def freeze(self) -> Frozen:
-        """This world as it stands, to be made again many times; it is closed."""
-        self.close()
-        return Frozen(self.time, self.service, self.rules, self.database.read_bytes())
+        """This world as it stands, to be made again many times; nobody has it open then."""
+        self.crash()
+        kept = self.served if self.backend == "postgresql" else self.database.read_bytes()
+        return Frozen(self.time, self.service, self.rules, kept)
 
     def sync(self, **options: Any) -> Summary:
         return run_cycle(self.engine, **options)
 
     @contextmanager
     def client(self) -> Iterator[sqlite3.Connection]:
-        """A SQL client of somebody's."""
+        """A SQL client of somebody's; PostgreSQL's can only `execute`."""
+        if self.backend == "postgresql":
+            self._person = self._person or postgres.Client(self.served)
+            yield cast("sqlite3.Connection", self._person)
+            return
         connection = sqlite3.connect(self.database, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
@@ -150,18 +182,22 @@ class Frozen:
     time: Time
     service: Service
     rules: Rules
-    database: bytes
+    database: bytes | str
 
     def thaw(self, folder: Path) -> World:
         """A world like this one, in a folder of its own."""
         memo = {id(self.service.model.lock): threading.RLock()}
         time, service = deepcopy((self.time, self.service), memo)
         world = World(folder, time, service, self.rules)
-        world.database.write_bytes(self.database)
+        if isinstance(self.database, str):
+            world.backend = "postgresql"
+            world._served = postgres.server().create(self.database)
+        else:
+            world.database.write_bytes(self.database)
         return world
 
 
-_first: list[sqlalchemy.Engine] = []
+_first: dict[str, sqlalchemy.Engine] = {}
 
 
 def _share_compiled(mirror: Mirror) -> None:
@@ -169,10 +205,9 @@ def _share_compiled(mirror: Mirror) -> None:
 
     A process of hisync has one mirror and compiles each statement once; tests open thousands.
     """
-    if not _first:
-        _first.append(mirror.engine)
-    mirror.engine.dialect = _first[0].dialect
-    mirror.engine._compiled_cache = _first[0]._compiled_cache
+    first = _first.setdefault(mirror.engine.dialect.name, mirror.engine)
+    mirror.engine.dialect = first.dialect
+    mirror.engine._compiled_cache = first._compiled_cache
 
 
 @cache
@@ -184,9 +219,18 @@ def _empty_mirror() -> bytes:
         return path.read_bytes()
 
 
+@cache
+def _empty_database() -> str:
+    """The same on the PostgreSQL server."""
+    name = postgres.server().create()
+    open_mirror(postgres.server().url(name)).acquire().close()
+    return name
+
+
 def make_world(
     folder: Path,
     *,
+    backend: Backend = "sqlite",
     items: int = 40,
     traits: list[str] | None = None,
     faults: list[str] | None = None,
@@ -195,4 +239,4 @@ def make_world(
     """A world with a seeded team, not synced yet."""
     time = Time()
     service = build_service(items, 1, clock=time.utc, traits=traits or [], faults=faults or [])
-    return World(folder, time, service, Rules(**(rules or {})))
+    return World(folder, time, service, Rules(**(rules or {})), backend=backend)

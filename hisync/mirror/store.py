@@ -192,6 +192,6 @@ def open_mirror(url: str, *, file_mode: int = 0o600, schema: str = "") -> Mirror
         dialect = dialects.named(parsed.get_backend_name())
     except LookupError as error:
         raise ConfigurationError(
-            [f"database.url: this version mirrors into SQLite only, not {error.args[0]}"]
+            [f"database.url: hisync mirrors into SQLite and PostgreSQL, not {error.args[0]}"]
         ) from None
     return Mirror(dialect.open_database(parsed, file_mode=file_mode, schema=schema), dialect)

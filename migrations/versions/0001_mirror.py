@@ -222,6 +222,11 @@ def _create_engine_tables() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sync_requests"),
         sqlite_autoincrement=True,
     )
+    if op.get_bind().dialect.name == "sqlite":
+        _create_scratch_of_triggers()
+
+
+def _create_scratch_of_triggers() -> None:
     op.create_table(
         "sync_doomed",
         _text("table_name", nullable=False),

@@ -15,7 +15,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Made anew, since SQLite writes an added column's words otherwise than a declared one's.
+    if op.get_bind().dialect.name == "sqlite":
+        _make_requests_anew()
+    else:
+        lease = sa.Column("lease_ends", sa.Float(), server_default=sa.text("0"), nullable=False)
+        op.add_column("sync_requests", lease)
+    _create_usage()
+
+
+def _make_requests_anew() -> None:
+    """SQLite writes an added column's words otherwise than a declared one's."""
     op.rename_table("sync_requests", "sync_requests_old")
     op.create_table(
         "sync_requests",
@@ -31,6 +40,9 @@ def upgrade() -> None:
         " SELECT granted_at, requests, granted_at + 5.0 FROM sync_requests_old"
     )
     op.drop_table("sync_requests_old")
+
+
+def _create_usage() -> None:
     op.create_table(
         "sync_usage",
         sa.Column("minute", sa.BigInteger(), nullable=False),

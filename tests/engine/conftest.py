@@ -10,13 +10,37 @@ from typing import Any
 
 import pytest
 
-from tests.world import Frozen, World, make_world
+from tests.world import Backend, Frozen, World, make_world
 
 MakeWorld = Callable[..., World]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of modules that say `BOTH = True` on PostgreSQL, too.
+
+    Those marked `core` do so always, the others in the heavier run; `sqlite_only` says why not.
+    """
+    if "backend" not in metafunc.fixturenames:
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    backends: list[Any] = ["sqlite"]
+    if getattr(metafunc.module, "BOTH", False) and "sqlite_only" not in marks:
+        heavier = [] if "core" in marks else [pytest.mark.slow]
+        backends.append(pytest.param("postgresql", marks=heavier))
+        metafunc.parametrize("backend", backends, indirect=True)
+
+
 @pytest.fixture
-def new_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The database engine of the test's mirrors."""
+    chosen: Backend = getattr(request, "param", "sqlite")
+    return chosen
+
+
+@pytest.fixture
+def new_world(
+    tmp_path: Path, request: pytest.FixtureRequest, backend: Backend
+) -> Iterator[MakeWorld]:
     """Make worlds that are closed at the end.
 
     Reading comments costs a history per item, so only modules that say `COMMENTS = True` do.
@@ -28,7 +52,8 @@ def new_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWo
     def make(*, rules: Mapping[str, Any] | None = None, **options: Any) -> World:
         folder = tmp_path / str(len(worlds))
         folder.mkdir()
-        worlds.append(make_world(folder, rules={"comments": comments, **(rules or {})}, **options))
+        rules = {"comments": comments, **(rules or {})}
+        worlds.append(make_world(folder, rules=rules, backend=backend, **options))
         return worlds[-1]
 
     yield make
@@ -37,18 +62,19 @@ def new_world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWo
 
 
 @cache
-def _quiet(*, comments: bool) -> Frozen:
+def _quiet(*, comments: bool, backend: Backend) -> Frozen:
     with TemporaryDirectory() as folder:
-        made = make_world(Path(folder), rules={"comments": comments})
+        made = make_world(Path(folder), rules={"comments": comments}, backend=backend)
         made.sync()
         made.sync()
         return made.freeze()
 
 
 @pytest.fixture
-def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+def world(tmp_path: Path, request: pytest.FixtureRequest, backend: Backend) -> Iterator[World]:
     """A world whose mirror is filled and quiet."""
-    made = _quiet(comments=getattr(request.module, "COMMENTS", False)).thaw(tmp_path)
+    comments = getattr(request.module, "COMMENTS", False)
+    made = _quiet(comments=comments, backend=backend).thaw(tmp_path)
     made.sync()  # what an engine learns in its first cycle: a session, and that nothing is due
     made.service.reset_log()
     yield made

@@ -10,6 +10,7 @@ from hisync.items import TABLES
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+BOTH = True
 TASK = "SELECT * FROM tasks WHERE permission = 100 AND parent_guid IS NULL ORDER BY id LIMIT 1"
 
 
@@ -228,7 +229,7 @@ def test_a_full_read_of_an_unchanged_account_writes_nothing(world: World, fresh:
 
 def test_user_columns_and_tables_are_left_alone(world: World) -> None:
     world.sql("ALTER TABLE tasks ADD COLUMN my_note TEXT")
-    world.sql("CREATE TABLE mine (guid TEXT, x)")
+    world.sql("CREATE TABLE mine (guid TEXT, x TEXT)")
     task = world.one(TASK)
     world.sql("UPDATE tasks SET my_note = 'secret' WHERE guid = ?", task["guid"])
     world.service.model.update(task["id"], user=owner(world, task["id"]), title="new")

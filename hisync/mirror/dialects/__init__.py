@@ -182,6 +182,10 @@ def named(backend: str) -> Dialect:
         from hisync.mirror.dialects import sqlite
 
         return cast("Dialect", sqlite)
+    if backend == "postgresql":
+        from hisync.mirror.dialects import postgres
+
+        return cast("Dialect", postgres)
     raise LookupError(backend)
 
 

@@ -1,0 +1,339 @@
+"""The capture triggers of PostgreSQL: who edits what, and what nobody may edit.
+
+Each table that people edit has a trigger function, which writes what changed into `change_log`,
+keeps the totals of time entries and tells the daemon. It runs as its owner, so that people need no
+rights on the machinery's tables, and always, whatever a session replicates. A statement first
+passes the gate (`connection`) and may not be a TRUNCATE, which would go by unseen. Tables that
+hiTask alone fills refuse every edit.
+
+A function is compared by its source with what this version declares, a trigger by what was noted in
+its comment when it was made. Public: `install_capture`, `missing_triggers`, `schema_version`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import JSON, Boolean, Column, Connection, Date, DateTime, Table
+
+from hisync.items import SPENT, TABLES
+from hisync.mirror.dialects.postgres.connection import GATE, UNMARKED
+from hisync.mirror.dialects.postgres.ledger import counted_minutes
+from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
+
+_PREFIX: Final = "sync_capture_"
+
+_STAYS: Final = {
+    "comments": "hisync: a comment stays with its item; delete it and insert a new one",
+    "time_entries": "hisync: a time entry stays with its item; delete it and insert a new one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Trigger:
+    """A trigger as this version declares it: its table, when it fires, and what it runs."""
+
+    table: str
+    when: str
+    function: str
+    argument: str = ""
+
+    def statement(self, name: str) -> str:
+        return (
+            f"CREATE TRIGGER {name} {self.when} "
+            f"EXECUTE FUNCTION {self.function}({_quoted(self.argument) if self.argument else ''})"
+        )
+
+
+def install_capture(connection: Connection) -> None:
+    """Put every capture trigger in place as this version declares it, and drop older ones."""
+    schema = _schema(connection)
+    functions, triggers = _functions(), _triggers(schema)
+    sources = _sources(connection)
+    for name, source in functions.items():
+        if sources.get(name) != source:
+            connection.exec_driver_sql(_create_function(name, source, schema))
+    fitting = _fitting(connection, schema)
+    for name, table in _installed(connection):
+        if name not in fitting:
+            connection.exec_driver_sql(f"DROP TRIGGER {name} ON {table}")
+    for name, trigger in triggers.items():
+        if name not in fitting:
+            connection.exec_driver_sql(trigger.statement(name))
+            # In a session that replicates, too: nothing goes by unseen.
+            always = f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {name}"
+            connection.exec_driver_sql(always)
+            _note(connection, name, trigger)
+    for name in sources.keys() - functions.keys():
+        connection.exec_driver_sql(f"DROP FUNCTION {name}()")
+
+
+def missing_triggers(connection: Connection) -> list[str]:
+    """The capture triggers that are missing, altered or switched off."""
+    schema = _schema(connection)
+    return sorted(_triggers(schema).keys() - _fitting(connection, schema))
+
+
+def schema_version(connection: Connection) -> object:
+    """A value that changes with every change of a table or trigger, whoever makes it."""
+    # The number of the transaction that last wrote each line of the catalogue.
+    query = (
+        "SELECT (SELECT md5(string_agg(concat_ws(' ', t.oid, t.tgenabled, t.xmin, p.xmin), ',' "
+        "ORDER BY t.oid)) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid "
+        "JOIN pg_proc AS p ON p.oid = t.tgfoid "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND starts_with(t.tgname, %s)), "
+        "(SELECT md5(string_agg(c.oid::text, ',' ORDER BY c.oid)) FROM pg_class AS c "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r')"
+    )
+    return tuple(connection.exec_driver_sql(query, (_PREFIX,)).one())
+
+
+# What there is
+
+
+def _schema(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+
+
+def _sources(connection: Connection) -> dict[str, str]:
+    query = (
+        "SELECT proname, prosrc FROM pg_proc "
+        "WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s) "
+        "AND prosecdef"
+    )
+    rows = connection.exec_driver_sql(query, (_PREFIX,))
+    return dict(rows.all())
+
+
+_EVERY_TRIGGER: Final = (
+    "FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal "
+    "AND starts_with(t.tgname, %s)"
+)
+
+
+def _installed(connection: Connection) -> list[tuple[str, str]]:
+    """Every trigger of ours that there is, with its table."""
+    query = f"SELECT t.tgname, c.relname {_EVERY_TRIGGER}"
+    return [(row[0], row[1]) for row in connection.exec_driver_sql(query, (_PREFIX,))]
+
+
+def _fitting(connection: Connection, schema: str) -> frozenset[str]:
+    """The triggers that are as this version declares them and run its functions."""
+    functions, triggers, sources = _functions(), _triggers(schema), _sources(connection)
+    query = (
+        "SELECT t.tgname, pg_get_triggerdef(t.oid), obj_description(t.oid, 'pg_trigger') "
+        f"{_EVERY_TRIGGER} AND t.tgenabled = 'A'"
+    )
+    return frozenset(
+        name
+        for name, definition, comment in connection.exec_driver_sql(query, (_PREFIX,))
+        if (trigger := triggers.get(name)) is not None
+        and sources.get(trigger.function) == functions[trigger.function]
+        and comment == _remark(trigger.statement(name), definition)
+    )
+
+
+def _note(connection: Connection, name: str, trigger: _Trigger) -> None:
+    """Say in a trigger's comment what it is, as it was declared and as PostgreSQL tells it."""
+    query = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = %s AND tgrelid = %s::"
+    definition = connection.exec_driver_sql(f"{query}regclass", (name, trigger.table)).scalar_one()
+    remark = _quoted(_remark(trigger.statement(name), definition))
+    connection.exec_driver_sql(f"COMMENT ON TRIGGER {name} ON {trigger.table} IS {remark}")
+
+
+def _remark(declared: str, definition: str) -> str:
+    return f"hisync {_digest(declared)} {_digest(definition)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+# What is declared
+
+
+def _triggers(schema: str) -> Mapping[str, _Trigger]:
+    """Every capture trigger by its name."""
+    unmarked = UNMARKED.format(schema=schema.replace("'", "''"))
+    each = f"FOR EACH ROW WHEN ({unmarked})"
+    whole = f"FOR EACH STATEMENT WHEN ({unmarked})"
+    made: dict[str, _Trigger] = {}
+    for table in EDITED_TABLES:
+        events, name = f"INSERT OR UPDATE OR DELETE ON {table}", f"{_PREFIX}{table}"
+        made[f"{name}_gate"] = _Trigger(table, f"BEFORE {events} {whole}", f"{_PREFIX}pass_gate")
+        made[f"{name}_log"] = _Trigger(table, f"AFTER {events} {each}", name)
+        made[f"{name}_truncate"] = _Trigger(
+            table,
+            f"BEFORE TRUNCATE ON {table} {whole}",
+            f"{_PREFIX}refuse",
+            f"hisync: TRUNCATE goes by unseen; use DELETE FROM {table}",
+        )
+    for table in SHOWN_TABLES:
+        made[f"{_PREFIX}{table}_refuse"] = _Trigger(
+            table,
+            f"BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} {whole}",
+            f"{_PREFIX}refuse",
+            f"hisync: {table} come from hiTask and are read-only here",
+        )
+    return made
+
+
+def _functions() -> Mapping[str, str]:
+    """The source of every trigger function by its name."""
+    made = {
+        f"{_PREFIX}pass_gate": (
+            "\nBEGIN\n"
+            f"  PERFORM pg_advisory_xact_lock_shared({GATE}, hashtext(TG_TABLE_SCHEMA::text));\n"
+            "  RETURN NULL;\nEND\n"
+        ),
+        f"{_PREFIX}refuse": (
+            "\nBEGIN\n  RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], "
+            "ERRCODE = 'integrity_constraint_violation';\nEND\n"
+        ),
+    }
+    for name, table in EDITED_TABLES.items():
+        made[f"{_PREFIX}{name}"] = _capture_function(name, table)
+    return made
+
+
+def _create_function(name: str, source: str, schema: str) -> str:
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        f"SET search_path = {quoted}, pg_temp AS $hisync${source}$hisync$"
+    ).replace("%", "%%")
+
+
+def _capture_function(name: str, table: Table) -> str:
+    statements = [*_checks(name, table), _read_rows(table)]
+    if name in TABLES:
+        statements.append(_without_posting())
+    if name == "time_entries":
+        statements.append(_post())
+    log = (
+        "INSERT INTO change_log (table_name, row_guid, op, old_values, new_values, changed_at)\n"
+        f"  VALUES ('{name}', CASE WHEN TG_OP = 'DELETE' THEN OLD.guid ELSE NEW.guid END,\n"
+        "    lower(TG_OP), o, n, timezone('UTC', clock_timestamp()));\n"
+        "  PERFORM pg_notify('hisync_' || TG_TABLE_SCHEMA, '');\n"
+        "  RETURN NULL;"
+    )
+    body = "\n  ".join([*statements, log])
+    return (
+        f"\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n  item text;\nBEGIN\n  {body}\nEND\n"
+    )
+
+
+def _checks(name: str, table: Table) -> Iterable[str]:
+    """Refuse what can't be said to hiTask of a row that is there, and keys that can't be one."""
+    identity = [column for column in ("guid", "id") if column in table.c]
+    known = "guid and id are" if "id" in identity else "guid is"
+    message = (
+        f"hisync: {known} the identity of a row and cannot be changed; insert a new row instead"
+    )
+    changed = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in identity)
+    yield _refuse(f"TG_OP = 'UPDATE' AND ({changed})", message)
+    if name in _STAYS:
+        moved = "TG_OP = 'UPDATE' AND NEW.item_guid IS DISTINCT FROM OLD.item_guid"
+        yield _refuse(moved, _STAYS[name])
+    no_uuid = "NEW.guid ~ '[[:cntrl:]]' OR octet_length(NEW.guid) <> length(NEW.guid)"
+    yield _refuse(
+        f"TG_OP = 'INSERT' AND ({no_uuid})", "hisync: guid must be a UUID; leave it out to get one"
+    )
+
+
+def _refuse(condition: str, message: str) -> str:
+    return (
+        f"IF {condition} THEN\n    RAISE EXCEPTION USING MESSAGE = {_quoted(message)}, "
+        "ERRCODE = 'integrity_constraint_violation';\n  END IF;"
+    )
+
+
+def _read_rows(table: Table) -> str:
+    """The old and the new cells as JSON objects: those that differ, or those that say anything."""
+    flags = [c.name for c in _captured(table) if isinstance(c.type, Boolean)]
+    silent = "value = 'null'"
+    if flags:
+        names = ", ".join(_quoted(flag) for flag in flags)
+        silent += f" OR value = 'false' AND key IN ({names})"
+
+    def whole(row: str) -> str:
+        return (
+            "(SELECT coalesce(jsonb_object_agg(key, value), '{}') "
+            f"FROM jsonb_each({_object(table, row)}) WHERE NOT ({silent}))"
+        )
+
+    return f"""IF TG_OP = 'UPDATE' THEN
+    SELECT jsonb_object_agg(key, was.value), jsonb_object_agg(key, becomes.value) INTO o, n
+    FROM jsonb_each({_object(table, "OLD")}) AS was
+    JOIN jsonb_each({_object(table, "NEW")}) AS becomes USING (key)
+    WHERE was.value IS DISTINCT FROM becomes.value;
+    IF n IS NULL THEN
+      RETURN NULL; -- only columns of people's own
+    END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    n := {whole("NEW")};
+  ELSE
+    o := {whole("OLD")};
+  END IF;"""
+
+
+def _without_posting() -> str:
+    """The total of an item's entries is nobody's edit of the item."""
+    return f"""IF TG_OP = 'UPDATE' AND n ? '{SPENT}' AND current_setting('hisync.posting', true)
+    = NEW.guid || ' ' || pg_current_xact_id()::text THEN
+    n := n - '{SPENT}';
+    o := o - '{SPENT}';
+    IF n = '{{}}' THEN
+      RETURN NULL;
+    END IF;
+  END IF;"""
+
+
+def _post() -> str:
+    """Bring the difference that an entry makes to the total of its item."""
+    updates = "\n    ".join(
+        f"UPDATE {table} SET {SPENT} = coalesce({SPENT}, 0) + moved WHERE guid = item;"
+        for table in ITEM_TABLES
+    )
+    now, was = (counted_minutes(f"{row}.minutes") for row in ("NEW", "OLD"))
+    return f"""moved := CASE WHEN TG_OP = 'DELETE' THEN 0 ELSE coalesce({now}, 0) END
+    - CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE coalesce({was}, 0) END;
+  item := CASE WHEN TG_OP = 'DELETE' THEN OLD.item_guid ELSE NEW.item_guid END;
+  IF moved <> 0 AND item IS NOT NULL THEN
+    PERFORM set_config('hisync.posting', item || ' ' || pg_current_xact_id()::text, true);
+    {updates}
+    PERFORM set_config('hisync.posting', '', true);
+  END IF;"""
+
+
+def _captured(table: Table) -> list[Column[Any]]:
+    """The captured columns; the id of an item is in `sync_base`, that of a comment nowhere else."""
+    identity = {"guid", "id"} if table.name in ITEM_TABLES else {"guid"}
+    return [column for column in table.c if column.name not in identity]
+
+
+def _object(table: Table, row: str) -> str:
+    cells = ", ".join(f"'{c.name}', {_cell(c, row)}" for c in _captured(table))
+    return f"jsonb_build_object({cells})"
+
+
+def _cell(column: Column[Any], row: str) -> str:
+    """A cell as JSON takes it: dates are texts of one form, whatever the session's own is."""
+    cell = f"{row}.{column.name}"
+    if isinstance(column.type, DateTime | Date):
+        date = "" if isinstance(column.type, Date) else " HH24:MI:SS.US"
+        return (
+            f"CASE WHEN isfinite({cell}) THEN to_char({cell}, 'YYYY-MM-DD{date}') "
+            f"ELSE {cell}::text END"
+        )
+    if isinstance(column.type, JSON):
+        return f"coalesce({cell}, 'null')"
+    return cell

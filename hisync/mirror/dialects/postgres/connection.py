@@ -1,0 +1,116 @@
+"""A connection's transactions: who may write meanwhile, and what the triggers don't see.
+
+A transaction that only reads sees one state. The engine's write transactions go through a gate: an
+advisory lock that everyone's editing statement shares until its transaction ends (`capture`) and
+that the engine takes alone. So nobody's edit falls between what the engine has read and what it
+writes, and numbers of `change_log` are seen in their order. The mark is a setting that holds the
+transaction's own number: it can't outlive that, and nobody sets it by accident. Public: `prepare`,
+`mark`, `unmark`, `leftover_mark`, `rows_written`, `GATE`, `WRITER`, `UNMARKED`.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import Final
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+
+from hisync.mirror.dialects import BOOKS, WRITE
+
+GATE: Final = 1_752_367_105
+"""The first key of the lock that editing transactions share; the second is the schema's hash."""
+
+LEDGER: Final = 1_752_367_106
+"""That of the lock on the books of requests."""
+
+WRITER: Final = 1_752_367_107
+"""That of the lock of the mirror's one writer."""
+
+BUSY_TIMEOUT_SECONDS: Final = 10.0
+"""How long to wait for other people's transactions before trying again later."""
+
+WAIT_MS: Final = 300
+"""Milliseconds for which the engine stands at the gate, where others wait behind it."""
+
+PAUSE_SECONDS: Final = 0.1
+"""How long it lets the others go first then."""
+
+UNMARKED: Final = (
+    "current_setting('hisync.mark', true) IS DISTINCT FROM "
+    "'{schema} ' || pg_current_xact_id()::text"
+)
+"""The condition that a statement is not the engine's own."""
+
+_KEY: Final = "hashtext(current_schema()::text)"
+
+_written = count()
+
+
+def prepare(engine: Engine) -> None:
+    """Give each transaction the isolation that its purpose needs."""
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        purpose = connection.get_execution_options().get(WRITE)
+        if purpose == BOOKS:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LEDGER}, {_KEY})")
+        elif purpose:
+            _pass_gate(connection)
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _pass_gate(connection: Connection) -> None:
+    """Wait until nobody's edits are under way, and keep new ones waiting.
+
+    Whoever comes to a gate at which the engine waits has to wait, too. So it doesn't wait long at a
+    time while one transaction keeps it closed.
+    """
+    trying = f"SELECT pg_try_advisory_xact_lock({GATE}, {_KEY})"
+    if connection.exec_driver_sql(trying).scalar_one() is not False:
+        return  # None: the schema is still to be made
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while not _stand_at_gate(connection, last=time.monotonic() > deadline):
+        time.sleep(PAUSE_SECONDS)
+
+
+def _stand_at_gate(connection: Connection, *, last: bool) -> bool:
+    connection.exec_driver_sql("SAVEPOINT gate")
+    try:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {WAIT_MS}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({GATE}, {_KEY})")
+    except OperationalError:
+        if last:
+            raise
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT gate")
+        return False
+    connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+    connection.exec_driver_sql("RELEASE SAVEPOINT gate")
+    return True
+
+
+def mark(connection: Connection) -> None:
+    """Hide this transaction's writes from the capture triggers."""
+    connection.exec_driver_sql(
+        "SELECT set_config('hisync.mark', "
+        "current_schema() || ' ' || pg_current_xact_id()::text, true)"
+    )
+
+
+def unmark(connection: Connection) -> None:
+    """End the hiding."""
+    connection.exec_driver_sql("SELECT set_config('hisync.mark', '', true)")
+
+
+def leftover_mark(connection: Connection) -> bool:
+    """Never: the mark ends with its transaction."""
+    del connection
+    return False
+
+
+def rows_written(connection: Connection) -> int:
+    """Another number each time: a commit that has nothing to write costs nothing here."""
+    del connection
+    return next(_written)

@@ -1,0 +1,119 @@
+"""Opening a PostgreSQL database. Public: `open_database`, `prepare_schema`, `tables`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from sqlalchemy import URL, Connection, Engine, Table, create_engine
+
+from hisync.errors import ConfigurationError
+from hisync.mirror.dialects.postgres.connection import prepare
+from hisync.mirror.tables import metadata
+
+if TYPE_CHECKING:
+    from hisync.mirror.dialects.postgres.lock import AdvisoryLock
+    from hisync.mirror.dialects.postgres.watch import NotifyWatch
+
+_SCHEMA: Final = "hisync_schema"
+
+_SETTINGS: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    # Shorter than the second after which the server ends someone's transaction in a deadlock.
+    "lock_timeout": "900",
+    "statement_timeout": "300000",
+    "idle_in_transaction_session_timeout": "300000",
+}
+"""What every session of hisync sets, in milliseconds where it is a time."""
+
+_SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
+
+
+class PostgresDatabase:
+    """An open PostgreSQL database: a `Database`."""
+
+    def __init__(self, engine: Engine, name: str, schema: str) -> None:
+        self.engine = engine
+        self.name = name
+        self.folder: Path | None = None
+        self._schema = schema
+
+    def lock(self) -> AdvisoryLock:
+        """The lock on the mirror's schema."""
+        from hisync.mirror.dialects.postgres.lock import AdvisoryLock
+
+        return AdvisoryLock(self.engine, self._schema)
+
+    def watch(self) -> NotifyWatch:
+        """What tells that someone has edited something."""
+        from hisync.mirror.dialects.postgres.watch import NotifyWatch
+
+        return NotifyWatch(self.engine)
+
+
+def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
+    """Prepare to connect; nothing is asked of the server yet.
+
+    Args:
+        url: SQLAlchemy's; the driver is psycopg, whatever it says.
+        file_mode: PostgreSQL has no such thing.
+        schema: the schema that holds the mirror, empty for the connection's own.
+
+    Raises:
+        ConfigurationError: if psycopg is not installed.
+    """
+    del file_mode
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            [
+                (
+                    "database.url: PostgreSQL needs the driver psycopg: install it with "
+                    f'`pip install "hisync[postgres]"` ({error})'
+                )
+            ]
+        ) from None
+    settings = _SETTINGS | ({"search_path": schema} if schema else {})
+    options = [str(url.query.get("options", ""))]
+    options += [f"-c {name}={value}" for name, value in settings.items()]
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=_read_json,
+        pool_pre_ping=True,  # a server that was restarted is met by a new connection
+        execution_options={_SCHEMA: schema},
+        connect_args={
+            "options": " ".join(options).strip(),
+            "application_name": f"hisync {os.getpid()} on {socket.gethostname()}"[:63],
+            "connect_timeout": 10,
+        },
+    )
+    prepare(engine)
+    name = url.set(query={}).render_as_string()
+    return PostgresDatabase(engine, f"{name}, schema {schema}" if schema else name, schema)
+
+
+def prepare_schema(connection: Connection) -> None:
+    """Make the configured schema if there is none."""
+    schema = connection.get_execution_options().get(_SCHEMA)
+    if not schema:
+        return
+    query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+    if connection.exec_driver_sql(query, (schema,)).first() is None:
+        quoted = connection.dialect.identifier_preparer.quote(schema)
+        connection.exec_driver_sql(f"CREATE SCHEMA {quoted}")
+
+
+def tables() -> Mapping[str, Table]:
+    """All that are declared but the scratch of SQLite's triggers."""
+    return {name: table for name, table in metadata.tables.items() if name not in _SQLITE_ONLY}
+
+
+def _read_json(text: str | bytes) -> Any:
+    return orjson.loads(text)

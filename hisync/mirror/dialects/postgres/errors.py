@@ -1,0 +1,59 @@
+"""What PostgreSQL's errors mean to people. Public: `explain`, `name_taken`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from hisync.errors import BusyError, FullError, MirrorError
+
+_BUSY: Final = {
+    "55P03": "someone else's transaction holds it: commit or roll it back there, hisync will try "
+    "again",
+    "57014": "it took too long: hisync will try again",
+    "40P01": "someone else's transaction stood in the way: hisync will try again",
+    "40001": "someone else's transaction stood in the way: hisync will try again",
+}
+_FULL: Final = {"53100": "the disk is full: make room, nothing was lost"}
+_HINTS: Final = {
+    "25006": "it takes no writes: name the primary server in database.url",
+    "28000": "check the user in database.url",
+    "28P01": "check the user and the password in database.url",
+    "3D000": "create the database, or name another one in database.url",
+    "3F000": "create the schema, or let this role create it",
+    "42501": "grant this role what it needs on the schema and its tables",
+    "42P01": "run `hisync db upgrade`",
+    "53300": "the server has no connection left: close some, or raise its limit",
+    "57P01": "the server is being stopped: hisync will try again",
+}
+_PEOPLES_OWN: Final = (
+    "an index, a constraint or a trigger refuses what hiTask holds: drop it if it is your own"
+)
+
+
+def explain(error: DBAPIError, name: str) -> MirrorError | None:
+    """What a driver's error means to people, None if it is a fault of hisync's own."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    reason = str(error.orig).partition("\n")[0]
+
+    def described(hint: str) -> str:
+        return f"database {name}: {reason} ({hint})"
+
+    if state in _BUSY:
+        return BusyError(described(_BUSY[state]))
+    if state in _FULL:
+        return FullError(described(_FULL[state]))
+    if state in _HINTS:
+        return MirrorError(described(_HINTS[state]))
+    if state.startswith("23") or state == "P0001":
+        return MirrorError(described(_PEOPLES_OWN))
+    if isinstance(error, OperationalError | InterfaceError):
+        hint = "check that the server runs and can be reached; hisync will try again"
+        return MirrorError(described(hint))
+    return None
+
+
+def name_taken(error: DBAPIError) -> bool:
+    """Whether a table or an index can't be made since there is one of that name."""
+    return getattr(error.orig, "sqlstate", None) in {"42P07", "42710"}

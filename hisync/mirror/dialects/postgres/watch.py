@@ -1,0 +1,49 @@
+"""Tells that someone has edited the mirror, by `NOTIFY`, without a look at any table.
+
+Public: `NotifyWatch`, `channel`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from hisync.mirror.dialects.postgres.lock import own_session
+
+
+class NotifyWatch:
+    """Listens to what the capture triggers say; where that fails, anything may have changed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session: psycopg.Connection[Any] | None = None
+
+    def changed(self) -> bool:
+        """Whether there may have been a commit since the last call; true at the first."""
+        try:
+            if self._session is None:
+                self._session = self._listen()
+                return True
+            return bool(list(self._session.notifies(timeout=0)))
+        except (psycopg.Error, DBAPIError):
+            self.close()
+            return True
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._session is not None:
+            with suppress(psycopg.Error):
+                self._session.close()
+            self._session = None
+
+    def _listen(self) -> psycopg.Connection[Any]:
+        session = own_session(self._engine)
+        row = session.execute("SELECT quote_ident('hisync_' || current_schema())").fetchone()
+        if row is None or row[0] is None:  # no schema yet, so nobody edits anything in it
+            return session
+        session.execute(f"LISTEN {row[0]}")
+        return session

