@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, programs: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hisync-pg-"))
-        self._programs = programs
+        self.programs = programs
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -56,7 +56,6 @@ class Server:
             "unix_socket_directories": "",
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
             "autovacuum": "off",
             "shared_buffers": "32MB",
             "max_connections": "60",
@@ -64,7 +63,7 @@ class Server:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.folder / "data", *options],
+                [self.programs / "postgres", "-D", self.folder / "data", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -114,7 +113,7 @@ class Server:
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
-            [self._programs / program, *map(str, arguments)],
+            [self.programs / program, *map(str, arguments)],
             check=True,
             capture_output=True,
             cwd=self.folder,

@@ -63,7 +63,7 @@ class Mirror:
         ):
             self._look_for_holes(connection)
             self._dialect.mark(connection)
-            if self._fence is not None and state.load(connection).fence != self._fence:
+            if not self._is_the_writer(connection):
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
@@ -89,8 +89,9 @@ class Mirror:
         Raises:
             LockedError: if another process holds the mirror; it names that process.
         """
-        lock = self._database.lock()
-        lock.acquire()
+        with self._errors_named():
+            lock = self._database.lock()
+            lock.acquire()
         self._lock = lock
 
     def acquire(self, *, upgrade: bool = True) -> Self:
@@ -154,6 +155,12 @@ class Mirror:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _is_the_writer(self, connection: Connection) -> bool:
+        """Whether nobody has taken over, neither the lock nor, with it or without, the number."""
+        if self._lock is not None and not self._lock.holds():
+            return False
+        return self._fence is None or state.load(connection).fence == self._fence
 
     def _look_for_holes(self, connection: Connection) -> None:
         """Edits must not have gone unseen since the last transaction."""

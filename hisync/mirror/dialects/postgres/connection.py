@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import time
 from itertools import count
-from typing import Final
+from typing import Any, Final, cast
 
+import psycopg
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
@@ -71,23 +72,25 @@ def _pass_gate(connection: Connection) -> None:
     trying = f"SELECT pg_try_advisory_xact_lock({GATE}, {_KEY})"
     if connection.exec_driver_sql(trying).scalar_one() is not False:
         return  # None: the schema is still to be made
+    # SQLAlchemy rolls back after an error in here, so the driver is asked itself.
+    session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    while not _stand_at_gate(connection, last=time.monotonic() > deadline):
+    while not _stand_at_gate(session, last=time.monotonic() > deadline):
         time.sleep(PAUSE_SECONDS)
 
 
-def _stand_at_gate(connection: Connection, *, last: bool) -> bool:
-    connection.exec_driver_sql("SAVEPOINT gate")
+def _stand_at_gate(session: psycopg.Connection[Any], *, last: bool) -> bool:
+    session.execute("SAVEPOINT gate")
     try:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {WAIT_MS}")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({GATE}, {_KEY})")
-    except OperationalError:
+        session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())
+        session.execute(f"SELECT pg_advisory_xact_lock({GATE}, {_KEY})".encode())
+    except psycopg.errors.LockNotAvailable as error:
         if last:
-            raise
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT gate")
+            raise OperationalError(None, None, error) from error
+        session.execute("ROLLBACK TO SAVEPOINT gate")
         return False
-    connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
-    connection.exec_driver_sql("RELEASE SAVEPOINT gate")
+    session.execute("SET LOCAL lock_timeout TO DEFAULT")
+    session.execute("RELEASE SAVEPOINT gate")
     return True
 
 

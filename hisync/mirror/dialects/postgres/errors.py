@@ -27,6 +27,14 @@ _HINTS: Final = {
     "53300": "the server has no connection left: close some, or raise its limit",
     "57P01": "the server is being stopped: hisync will try again",
 }
+_SAID: Final = {
+    "password authentication": _HINTS["28P01"],
+    "no password supplied": _HINTS["28P01"],
+    "does not exist": "create it, or name another one in database.url",
+    "too many": _HINTS["53300"],
+}
+"""By what a server says that lets nobody in: the driver then knows no code."""
+
 _PEOPLES_OWN: Final = (
     "an index, a constraint or a trigger refuses what hiTask holds: drop it if it is your own"
 )
@@ -49,7 +57,8 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
     if state.startswith("23") or state == "P0001":
         return MirrorError(described(_PEOPLES_OWN))
     if isinstance(error, OperationalError | InterfaceError):
-        hint = "check that the server runs and can be reached; hisync will try again"
+        unreachable = "check that the server runs and can be reached; hisync will try again"
+        hint = next((text for words, text in _SAID.items() if words in reason), unreachable)
         return MirrorError(described(hint))
     return None
 

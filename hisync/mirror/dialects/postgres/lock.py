@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from hisync.errors import LockedError
 from hisync.mirror.dialects.postgres.connection import WRITER
@@ -85,8 +86,15 @@ class AdvisoryLock:
 
 
 def own_session(engine: Engine) -> psycopg.Connection[Any]:
-    """A connection of one's own, without transactions, that no pool takes back."""
-    pooled = engine.raw_connection()
+    """A connection of one's own, without transactions, that no pool takes back.
+
+    Raises:
+        OperationalError: SQLAlchemy's, if there is none to be had.
+    """
+    try:
+        pooled = engine.raw_connection()
+    except psycopg.Error as error:
+        raise OperationalError(None, None, error) from error
     session = cast("psycopg.Connection[Any]", pooled.driver_connection)
     pooled.detach()
     session.rollback()

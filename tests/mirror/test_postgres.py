@@ -1,0 +1,545 @@
+"""PostgreSQL's own: what people do is captured or refused, and the engine is alone when it acts.
+
+What holds on both engines is tested where the engine's tests are; here is what SQLite has not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from hisync.errors import (
+    BusyError,
+    ConfigurationError,
+    LockedError,
+    MirrorError,
+    SchemaError,
+    StaleWriterError,
+)
+from hisync.items import TABLES
+from hisync.mirror import migrate, rows, state
+from hisync.mirror.dialects import postgres as dialect
+from hisync.mirror.dialects.postgres import connection as gate
+from hisync.mirror.dialects.postgres.lock import AdvisoryLock
+from hisync.mirror.dialects.postgres.views import VIEWS
+from hisync.mirror.store import Mirror, open_mirror
+from tests.mirror.people import Logged, deleted, inserted, updated
+from tests.postgres import Server, server
+
+Session = psycopg.Connection[Any]
+
+
+@cache
+def migrated() -> str:
+    """An empty mirror, not to be changed."""
+    name = server().create()
+    open_mirror(server().url(name)).acquire().close()
+    return name
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The name of an empty mirror that nobody has open."""
+    name = server().create(migrated())
+    yield name
+    server().drop(name)
+
+
+@pytest.fixture
+def mirror(database: str) -> Iterator[Mirror]:
+    """A mirror that this process holds."""
+    with open_mirror(server().url(database)).acquire() as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def session(database: str) -> Iterator[Session]:
+    """Somebody's SQL client on the same mirror."""
+    with psycopg.connect(server().conninfo(database), autocommit=True) as session:
+        yield session
+
+
+def run(session: Session, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    cursor = session.execute(statement.encode(), values or None)
+    return cursor.fetchall() if cursor.description else []
+
+
+def log(session: Session) -> list[Logged]:
+    """What the triggers have seen, which is forgotten then."""
+    found = run(session, "SELECT op, row_guid, old_values, new_values FROM change_log ORDER BY seq")
+    run(session, "DELETE FROM change_log")
+    return [Logged(*row) for row in found]
+
+
+# Capture
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_table_is_captured(session: Session, table: str) -> None:
+    ((guid,),) = run(session, f"INSERT INTO {table} (title) VALUES ('Call Ann') RETURNING guid")
+    run(session, f"UPDATE {table} SET title = 'Call Bob', starred = true")
+    run(session, f"DELETE FROM {table}")
+    assert log(session) == [
+        inserted(guid, title="Call Ann"),
+        updated(
+            guid, {"title": "Call Ann", "starred": False}, {"title": "Call Bob", "starred": True}
+        ),
+        deleted(guid, title="Call Bob", starred=True),
+    ]
+
+
+def test_cells_are_logged_as_on_sqlite(session: Session) -> None:
+    run(
+        session,
+        "INSERT INTO tasks (guid, title, priority, due_date, tags, location, participants) VALUES "
+        "('g', 'Grüße \"東京\" 👩 %', 9223372036854775807, '2026-03-02', '[\"a\", \"ü\"]', "
+        "'{\"a\": {\"b\": [1, true, null]}}', '[17, 9007199254740993]')",
+    )
+    assert log(session) == [
+        inserted(
+            "g",
+            title='Grüße "東京" 👩 %',
+            priority=2**63 - 1,
+            due_date="2026-03-02 00:00:00.000000",
+            tags=["a", "ü"],
+            location={"a": {"b": [1, True, None]}},
+            participants=[17, 9007199254740993],
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tasks SET title = title",
+        "UPDATE tasks SET title = 'a', completed = false, guid = guid, id = id",
+        "DELETE FROM tasks WHERE title = 'b'",
+        "INSERT INTO tasks (guid) VALUES ('g') ON CONFLICT DO NOTHING",
+        "UPDATE tasks SET cost_centre = 'x'",
+    ],
+)
+def test_what_changes_nothing_is_not_logged(session: Session, statement: str) -> None:
+    run(session, "ALTER TABLE tasks ADD COLUMN cost_centre text")
+    run(session, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+    log(session)
+    run(session, statement)
+    assert log(session) == []
+
+
+def test_copy_upserts_and_merge_are_seen_as_what_they_do(session: Session) -> None:
+    with session.cursor().copy("COPY tasks (guid, title) FROM STDIN") as copy:
+        copy.write(b"a\tA\nb\tB\n")
+    run(
+        session,
+        "INSERT INTO tasks (guid, title) VALUES ('a', 'A2'), ('c', 'C') "
+        "ON CONFLICT (guid) DO UPDATE SET title = excluded.title",
+    )
+    run(
+        session,
+        "MERGE INTO tasks USING (VALUES ('b')) AS v (guid) ON tasks.guid = v.guid "
+        "WHEN MATCHED THEN DELETE",
+    )
+    assert log(session) == [
+        inserted("a", title="A"),
+        inserted("b", title="B"),
+        updated("a", {"title": "A"}, {"title": "A2"}),
+        inserted("c", title="C"),
+        deleted("b", title="B"),
+    ]
+
+
+def test_what_is_rolled_back_was_never_there(session: Session) -> None:
+    with session.transaction(force_rollback=True):
+        run(session, "INSERT INTO tasks (title) VALUES ('a')")
+    assert log(session) == []
+
+
+IDENTITY = "guid and id are the identity of a row and cannot be changed"
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE tasks SET guid = 'other'", IDENTITY),
+        ("UPDATE tasks SET id = 7", IDENTITY),
+        ("INSERT INTO tasks (guid) VALUES ('g') ON CONFLICT (guid) DO UPDATE SET id = 7", IDENTITY),
+        ("INSERT INTO tasks (guid) VALUES ('café')", "guid must be a UUID"),
+        ("INSERT INTO tasks (guid) VALUES (E'a\\nb')", "guid must be a UUID"),
+        ("UPDATE comments SET item_guid = 'x'", "a comment stays with its item"),
+        ("TRUNCATE tasks", "TRUNCATE goes by unseen; use DELETE FROM tasks"),
+        ("TRUNCATE users", "users come from hiTask"),
+        ("INSERT INTO users (id) VALUES (1)", "users come from hiTask and are read-only here"),
+        ("DELETE FROM groups", "groups come from hiTask"),
+    ],
+)
+def test_what_can_not_be_is_an_error_at_once(session: Session, statement: str, reason: str) -> None:
+    run(session, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+    run(session, "INSERT INTO comments (guid, item_guid, message) VALUES ('c', 'g', 'm')")
+    log(session)
+    with pytest.raises(psycopg.IntegrityError, match=reason):
+        run(session, statement)
+    assert log(session) == []
+    assert run(session, "SELECT guid, title FROM tasks") == [("g", "a")]
+
+
+def test_a_total_follows_its_entries_and_is_no_edit_of_the_item(session: Session) -> None:
+    run(session, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+    log(session)
+    run(session, "INSERT INTO time_entries (guid, item_guid, minutes) VALUES ('e', 'g', 45)")
+    run(session, "UPDATE time_entries SET minutes = 60")
+    run(session, "INSERT INTO time_entries (guid, item_guid, minutes) VALUES ('f', 'g', 5)")
+    run(session, "DELETE FROM time_entries WHERE guid = 'f'")
+    assert run(session, "SELECT time_spent_minutes FROM tasks") == [(60,)]
+    assert [change.guid for change in log(session)] == ["e", "e", "f", "f"]
+    run(session, "UPDATE tasks SET time_spent_minutes = 1")
+    assert log(session) == [updated("g", {"time_spent_minutes": 60}, {"time_spent_minutes": 1})]
+
+
+def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: str) -> None:
+    run(session, "CREATE ROLE editor LOGIN")
+    try:
+        run(session, "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, time_entries TO editor")
+        other = server().conninfo(database).replace("user=mirror", "user=editor")
+        with psycopg.connect(other, autocommit=True) as editor:
+            run(editor, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+            run(editor, "INSERT INTO time_entries (item_guid, minutes) VALUES ('g', 5)")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run(editor, "DELETE FROM change_log")
+        assert [change.op for change in log(session)] == ["insert", "insert"]
+    finally:
+        run(session, "DROP OWNED BY editor")
+        run(session, "DROP ROLE editor")
+
+
+# The mark
+
+
+def put(mirror: Mirror, guid: str, title: str) -> None:
+    with mirror.writing() as connection:
+        rows.insert_rows(connection, "tasks", [{"guid": guid, "id": 1, "title": title}])
+
+
+def test_the_engine_is_not_captured_and_everyone_else_is(mirror: Mirror, session: Session) -> None:
+    put(mirror, "g", "from hiTask")
+    assert log(session) == []
+    run(session, "UPDATE tasks SET title = 'mine'")
+    assert log(session) == [updated("g", {"title": "from hiTask"}, {"title": "mine"})]
+
+
+@pytest.mark.parametrize("value", ["on", "public 1", "public"])
+def test_a_setting_of_somebodys_own_hides_nothing(session: Session, value: str) -> None:
+    run(session, f"SET hisync.mark = '{value}'")
+    run(session, "INSERT INTO tasks (guid) VALUES ('g')")
+    assert log(session) == [inserted("g")]
+
+
+def test_a_session_that_replicates_is_captured_too(session: Session) -> None:
+    run(session, "SET session_replication_role = replica")
+    run(session, "INSERT INTO tasks (guid) VALUES ('g')")
+    assert log(session) == [inserted("g")]
+
+
+# The gate
+
+
+def test_the_engine_waits_for_those_who_edit(
+    mirror: Mirror, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(gate, "WAIT_MS", 20)
+    with session.transaction():
+        run(session, "INSERT INTO tasks (guid) VALUES ('mine')")
+        with pytest.raises(BusyError, match="commit or roll it back there"):
+            put(mirror, "g", "a")
+        with mirror.reading() as connection:  # looking goes on, and so do the books
+            assert rows.count_rows(connection)["tasks"] == 0
+        with mirror.booking():
+            pass
+    put(mirror, "g", "a")
+    assert run(session, "SELECT count(*) FROM tasks") == [(2,)]
+
+
+def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
+    mirror: Mirror, session: Session
+) -> None:
+    put(mirror, "g", "old")
+    editing = threading.Thread(target=run, args=(session, "UPDATE tasks SET starred = true"))
+    with mirror.writing() as connection:
+        editing.start()
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while connection.exec_driver_sql(waiting).first() is None:
+            pass
+        rows.set_cells(connection, "tasks", "g", {"title": "new"})
+    editing.join(10)
+    assert run(session, "SELECT title, starred FROM tasks") == [("new", True)]
+    assert log(session) == [updated("g", {"starred": False}, {"starred": True})]
+
+
+def test_readers_never_wait(mirror: Mirror, session: Session) -> None:
+    with mirror.writing() as connection:
+        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        run(session, "SET statement_timeout = 2000")
+        assert run(session, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+# One writer
+
+
+def test_a_second_writer_is_refused_and_told_of_the_first(mirror: Mirror, database: str) -> None:
+    with open_mirror(server().url(database)) as second:
+        with pytest.raises(LockedError, match="another hisync") as caught:
+            second.acquire()
+        assert caught.value.pid == second.holder()
+        mirror.close()
+        assert second.holder() is None
+        second.acquire()
+
+
+def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
+    lock = mirror._lock
+    assert isinstance(lock, AdvisoryLock)
+    assert lock._session is not None
+    lock._session.close()  # as a server that fails over does
+    put(mirror, "g", "a")  # had again
+    assert lock._session is not None
+    lock._session.close()
+    with (
+        open_mirror(server().url(database)).acquire(),
+        pytest.raises(StaleWriterError, match="taken this mirror over"),
+    ):
+        put(mirror, "g", "b")
+
+
+def test_two_schemas_of_a_database_are_two_mirrors(mirror: Mirror, session: Session) -> None:
+    url = mirror.engine.url.render_as_string(hide_password=False)
+    with open_mirror(url, schema="team_b").acquire() as other:
+        put(other, "g", "theirs")
+        put(mirror, "g", "ours")
+        assert "schema team_b" in other.name
+    assert run(session, "SELECT title FROM team_b.tasks") == [("theirs",)]
+    run(session, "UPDATE team_b.tasks SET title = 'edited'")
+    assert run(session, "SELECT count(*) FROM public.change_log") == [(0,)]
+    assert run(session, "SELECT count(*) FROM team_b.change_log") == [(1,)]
+
+
+# Waking the daemon
+
+
+def test_an_edit_is_noticed_and_a_look_or_the_engine_is_not(
+    mirror: Mirror, session: Session
+) -> None:
+    watch = mirror.watch()
+    assert watch.changed()
+    run(session, "SELECT * FROM tasks")
+    put(mirror, "g", "a")
+    assert not watch.changed()
+    run(session, "UPDATE tasks SET title = 'b'")
+    assert watch.changed()
+    assert not watch.changed()
+    watch.close()
+
+
+# Schema
+
+
+def test_alembic_finds_no_difference(mirror: Mirror) -> None:
+    with mirror.engine.connect() as connection, connection.begin():
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "version_table": migrate.VERSION_TABLE,
+                "include_name": lambda name, kind, _: kind != "table" or name in dialect.tables(),
+                "include_object": lambda _object, name, kind, _reflected, _other: (
+                    kind != "table" or name in dialect.tables()
+                ),
+            },
+        )
+        assert compare_metadata(context, migrate_metadata()) == []
+
+
+def migrate_metadata() -> Any:
+    from hisync.mirror.tables import metadata
+
+    return metadata
+
+
+EMPTIED = """CREATE OR REPLACE FUNCTION sync_capture_tasks() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NULL; END'"""
+NARROWED = """CREATE OR REPLACE TRIGGER sync_capture_tasks_log AFTER INSERT ON tasks
+    FOR EACH ROW EXECUTE FUNCTION sync_capture_tasks()"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("DROP TABLE notes CASCADE", "lacks the table notes: restore a backup"),
+        ("DROP TABLE sync_base", "lacks the table sync_base"),
+        ("DROP TRIGGER sync_capture_tasks_log ON tasks", "lacks the trigger sync_capture_tasks_l"),
+        ("ALTER TABLE tasks DISABLE TRIGGER sync_capture_tasks_log", "lacks the trigger"),
+        ("ALTER TABLE tasks DISABLE TRIGGER USER", "lacks the trigger sync_capture_tasks_gate and"),
+        (
+            EMPTIED,
+            "lacks the trigger sync_capture_tasks_log",
+        ),
+        (
+            NARROWED,
+            "lacks the trigger sync_capture_tasks_log",
+        ),
+    ],
+)
+def test_a_hole_stops_the_engine_and_an_upgrade_mends_a_trigger(
+    mirror: Mirror, session: Session, statement: str, reason: str
+) -> None:
+    put(mirror, "g", "a")
+    run(session, statement)
+    with pytest.raises(SchemaError, match=reason):
+        put(mirror, "g", "b")
+    if "trigger" in reason:
+        mirror.upgrade()
+        put(mirror, "g", "b")
+        run(session, "UPDATE tasks SET title = 'c'")
+        assert log(session)[-1] == updated("g", {"title": "b"}, {"title": "c"})
+        with mirror.reading() as connection:
+            assert state.load(connection).had_holes
+
+
+def test_upgrading_what_is_current_changes_nothing(mirror: Mirror) -> None:
+    with mirror.reading() as connection:
+        before = dialect.schema_version(connection)
+    mirror.upgrade()
+    with mirror.reading() as connection:
+        assert dialect.schema_version(connection) == before
+
+
+def test_views_are_made_again_and_peoples_own_are_left(mirror: Mirror, session: Session) -> None:
+    run(session, "DROP VIEW items, task_overview")
+    run(session, "CREATE VIEW items AS SELECT title FROM tasks")
+    mirror.upgrade()
+    with mirror.reading() as connection:
+        assert dialect.taken_names(connection) == ["items"]
+        assert dialect.views_to_make(connection) == []
+    assert run(session, "SELECT * FROM task_overview") == []
+    assert set(VIEWS) == {"items", "task_overview", "time_by_day", "project_progress"}
+
+
+def test_a_name_that_people_took_is_named_and_nothing_changes(mirror: Mirror) -> None:
+    name = server().create()
+    with psycopg.connect(server().conninfo(name), autocommit=True) as session:
+        run(session, "CREATE TABLE users (name text)")
+        with open_mirror(server().url(name)) as taken:
+            with pytest.raises(SchemaError, match=r'"users" already exists.*give yours another'):
+                taken.acquire()
+            assert taken.revision() is None
+    server().drop(name)
+
+
+def test_the_views_show_what_they_say(mirror: Mirror, session: Session) -> None:
+    run(session, "INSERT INTO projects (guid, title) VALUES ('p', 'Site')")
+    run(
+        session,
+        "INSERT INTO tasks (guid, title, parent_guid, completed, due_date, is_all_day) VALUES "
+        "('a', 'A', 'p', true, NULL, false), ('b', 'B', 'a', false, '2020-01-01', true)",
+    )
+    run(
+        session,
+        "INSERT INTO time_entries (item_guid, minutes, spent_on) "
+        "VALUES ('b', 30, '2026-03-02'), ('b', 15, '2026-03-02')",
+    )
+    overview = "SELECT guid, project_title, parent_title, is_overdue, progress FROM task_overview"
+    assert sorted(run(session, overview)) == [
+        ("a", "Site", "Site", False, 0),
+        ("b", "Site", "A", True, 0),
+    ]
+    by_day = "SELECT day::text, item_title, project_title, minutes FROM time_by_day"
+    assert run(session, by_day) == [("2026-03-02", "B", "Site", 45)]
+    progress = "SELECT tasks, completed, percent, time_spent_minutes FROM project_progress"
+    assert run(session, progress) == [(2, 1, 50, 45)]
+    assert run(session, "SELECT kind, count(*) FROM items GROUP BY 1 ORDER BY 1") == [
+        ("project", 1),
+        ("task", 2),
+    ]
+
+
+# Trouble with the server
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server to be killed, apart from the others."""
+    made = Server(server().programs)
+    yield made
+    made.remove()
+
+
+def half_a_write(mirror: Mirror, server: Server) -> None:
+    with mirror.writing() as connection:
+        rows.insert_rows(connection, "tasks", [{"guid": "half", "id": 1}])
+        server.kill()
+        rows.insert_rows(connection, "tasks", [{"guid": "other", "id": 2}])
+
+
+def test_a_server_that_dies_is_named_and_its_restart_is_met(own_server: Server) -> None:
+    name = own_server.create()
+    with open_mirror(own_server.url(name)).acquire() as mirror:
+        watch = mirror.watch()
+        watch.changed()
+        with pytest.raises(MirrorError):
+            half_a_write(mirror, own_server)
+        assert any(watch.changed() for _ in range(3))
+        with pytest.raises(MirrorError, match="can be reached; hisync will try again"):
+            put(mirror, "g", "a")
+        own_server.start()
+        put(mirror, "g", "a")
+        with mirror.reading() as connection:
+            assert rows.count_rows(connection)["tasks"] == 1
+        assert watch.changed()
+        assert not watch.changed()
+        watch.close()
+
+
+def test_a_database_that_is_not_there_is_named() -> None:
+    with (
+        open_mirror(server().url("nowhere")) as mirror,
+        pytest.raises(MirrorError, match=r'"nowhere" does not exist .create it'),
+    ):
+        mirror.acquire()
+
+
+def test_no_password_is_shown() -> None:
+    with open_mirror("postgresql+psycopg://me:secret@127.0.0.1:1/x") as mirror:
+        assert mirror.name == "postgresql+psycopg://me:***@127.0.0.1:1/x"
+        with pytest.raises(MirrorError) as caught:
+            mirror.acquire()
+    assert "secret" not in str(caught.value)
+
+
+def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match=r'pip install "hisync\[postgres\]"'):
+        open_mirror("postgresql+psycopg://127.0.0.1/x")
+
+
+def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session: Session) -> None:
+    run(
+        session,
+        "INSERT INTO tasks (guid, due_date, start_date, end_date) "
+        "VALUES ('g', 'infinity', '12000-01-01', '2026-03-02 09:00:00.5')",
+    )
+    with mirror.reading() as connection:
+        row = rows.load_rows(connection, "tasks", ["g"])["g"]
+    assert set(row.unreadable) == {"due_date", "start_date"}
+    assert row.values["end_date"] == datetime(2026, 3, 2, 9, 0, 0, 500_000)
+
+
+def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Session) -> None:
+    put(mirror, "g", "a\0b \\u0000")
+    assert run(session, "SELECT title FROM tasks") == [("a\ufffdb \\u0000",)]
