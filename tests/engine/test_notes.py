@@ -117,6 +117,19 @@ def test_time_of_two_people_between_two_looks_is_nobodys(talk: World) -> None:
     assert observed(talk) == [(50, None)]
 
 
+def test_time_beside_our_own_is_never_taken_for_ours(talk: World) -> None:
+    they_spend(talk, 50)
+    talk.sync()
+    they_spend(talk, 56)
+    spend(talk, 6, None)
+    talk.sync()
+    talk.sync()
+    tariq, me = (talk.service.model.user(who).id for who in ("tariq@example.com", LOGIN))
+    assert [minutes for minutes, _ in observed(talk)] == [50, 6]
+    assert me not in {user for _, user in observed(talk)}
+    assert observed(talk)[0] == (50, tariq)
+
+
 def test_a_history_that_is_cut_off_names_nobody(new_world: MakeWorld) -> None:
     world = new_world(items=3, traits=["free_history=true"])
     share_item(world)
