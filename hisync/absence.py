@@ -16,10 +16,7 @@ from hisync.engine import Engine
 from hisync.leaving import Leaver, leave_by_absence, load_leavers
 from hisync.mirror import base as bases
 from hisync.mirror import rows
-from hisync.plan.guard import held_tables
-
-CONFIRMED = 2
-"""Complete answers in a row that must lack an item before it counts as gone."""
+from hisync.plan.guard import CONFIRMED, held_tables
 
 
 @dataclass(frozen=True, slots=True)

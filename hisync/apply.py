@@ -153,7 +153,7 @@ def apply_items(
     by_table: dict[str, list[str]] = {}
     for one in shown:
         by_table.setdefault(one.item.table, []).append(one.guid)
-    settle(engine, connection, by_table)
+    settle(engine, connection, by_table, {one.guid for one in shown if one.base is not None})
     report_conflicts(engine.log, view.writes.conflicts)
     return Applied(view.writes.rows_touched, len(view.writes.conflicts))
 

@@ -75,6 +75,8 @@ def _run(folder: Path, items: int, tell: Tell) -> None:
             _edit_there(sandbox, engine, tell)
             _edit_here(sandbox, engine, tell)
             _edit_both(sandbox, engine, tell)
+            _talk_there(sandbox, engine, tell)
+            _talk_here(sandbox, engine, tell)
             _rest(engine, tell)
 
 
@@ -141,11 +143,57 @@ def _edit_both(sandbox: Running, engine: Engine, tell: Tell) -> None:
     )
 
 
+def _talk_there(sandbox: Running, engine: Engine, tell: Tell) -> None:
+    guid, number, title = _some_task(engine, 3)
+    owner = _owner(sandbox, number)
+    spent = _spent(sandbox, number)
+    sandbox.model.comment(number, user=owner, message="Half way there")
+    sandbox.model.update(number, user=owner, time_spent=spent + 30)
+    tell(f"6. On hiTask {owner.name} comments on {title!r} and adds 30 minutes")
+    run_cycle(engine)
+    query = (
+        "SELECT full_name, {} FROM {} JOIN users ON users.id = user_id WHERE item_guid = ? "
+        "ORDER BY time_create DESC LIMIT 1"
+    )
+    said = _sql(engine, query.format("message", "comments"), guid)
+    entry = _sql(engine, query.format("minutes, source", "time_entries"), guid)
+    _expect(said == [(owner.name, "Half way there")], f"the mirror has the comment {said}")
+    _expect(entry == [(owner.name, 30, "observed")], f"the mirror has the time entry {entry}")
+    tell(f"     SELECT full_name, message FROM comments …          →  {said[0]}")
+    tell(f"     SELECT full_name, minutes, source FROM time_entries …  →  {entry[0]}")
+
+
+def _talk_here(sandbox: Running, engine: Engine, tell: Tell) -> None:
+    guid, number, _ = _some_task(engine, 3)
+    before = _spent(sandbox, number)
+    comment = f"INSERT INTO comments (item_guid, message) VALUES ('{guid}', 'Well done')"
+    entry = (
+        f"INSERT INTO time_entries (item_guid, minutes, note) VALUES ('{guid}', 45, 'First talk')"
+    )
+    tell("7. In SQL, an answer and 45 minutes of one's own:")
+    for statement in (comment, entry):
+        _sql(engine, statement)
+        tell(f"     {statement};")
+    run_cycle(engine)
+    said = [unit.value for unit in sandbox.model.comments(number)].count("Well done")
+    after = _spent(sandbox, number)
+    _expect(said == 1, f"hiTask has the comment {said} times")
+    _expect(after == before + 45, f"hiTask has {after} minutes, and had {before}")
+    tell(f"   hiTask shows the comment, and {after} minutes instead of {before}")
+
+
+def _spent(sandbox: Running, number: int) -> int:
+    """The minutes that hiTask has of an item."""
+    total: Any = sandbox.model.item(number).get("time_spent")
+    return int(total or 0)
+
+
 def _rest(engine: Engine, tell: Tell) -> None:
+    run_cycle(engine)  # the item that we commented on has changed by it
     summary = run_cycle(engine)
     _expect((summary.pulled, summary.pushed) == (0, 0), f"a quiet cycle did {summary}")
     tell(
-        f"6. Both sides are equal now: a quiet cycle cost {summary.requests} request and "
+        f"8. Both sides are equal now: a quiet cycle cost {summary.requests} request and "
         "changed nothing"
     )
 

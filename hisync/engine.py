@@ -36,6 +36,7 @@ class Rules:
         max_push_deletes: remote deletions an hour that need no approval.
         comments: whether comments are read and sent.
         time_entries: whether time entries are kept and sent.
+        time_entry_comments: whether the note of a time entry is posted as a comment, too.
         zone: the time zone from the configuration; None takes the account's.
     """
 
@@ -47,6 +48,7 @@ class Rules:
     zone: tzinfo | None = None
     comments: bool = True
     time_entries: bool = True
+    time_entry_comments: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What an item's history says was written to a field, in the order it was written.
 
 The history names some properties otherwise than the item does, cuts times to minutes and comes in
-no order, as recorded answers show. Public: `chronological`, `moment_of`.
+no order, as recorded answers show. Public: `chronological`, `units_of`,
+`read_total`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any, Final
 
 from hisync.comment import Unit
@@ -25,15 +27,29 @@ _HISTORY_NAMES: Final[Mapping[str, str]] = {
 
 def chronological(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Value]:
     """What the history says was written to a field since then, oldest first."""
+    # The history's times are cut to minutes.
+    since = moment and moment.replace(second=0, microsecond=0)
+    return [
+        _value(field, unit.value)
+        for unit in units_of(field, history)
+        if since is None or unit.at is None or unit.at >= since
+    ]
+
+
+def units_of(field: Field, history: Iterable[Unit]) -> list[Unit]:
+    """The units that tell of a field, oldest first."""
     names = {field.column, field.wire, _HISTORY_NAMES.get(field.column)}
-    units = []
-    for unit in history:
-        at = unit.at
-        # The history's times are cut to minutes.
-        since = moment is None or at is None or at >= moment.replace(second=0, microsecond=0)
-        if unit.name in names and since:
-            units.append((at or datetime.min, _value(field, unit.value)))  # noqa: DTZ901
-    return [value for _, value in sorted(units, key=lambda unit: unit[0])]
+    units = (unit for unit in history if unit.name in names)
+    return sorted(units, key=lambda unit: unit.at or datetime.min)  # noqa: DTZ901
+
+
+def read_total(value: Any, time_unit: str) -> int | None:
+    """The minutes that a history says were written as a total; None where it is no number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return round(number * (60 if time_unit == "hours" else 1)) if isfinite(number) else None
 
 
 def _value(field: Field, text: Any) -> Value:

@@ -214,9 +214,12 @@ class Item:
         return table_of_category(self.category)
 
 
-def derived_guid(kind: str, number: int) -> str:
-    """The guid of a thing that hiTask gives only a number, the same on every mirror."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://hitask.com/{kind}/{number}"))
+def derived_guid(kind: str, key: int | str) -> str:
+    """The guid of a thing without one of its own, made of its number or of what it belongs to.
+
+    It is the same on every mirror, and at every try.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://hitask.com/{kind}/{key}"))
 
 
 def same_value(field: Field, one: Value, other: Value) -> bool:

@@ -18,11 +18,12 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hisync.change import Change
+from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import SPENT
+from hisync.items import SPENT, derived_guid
 from hisync.mirror import base as bases
-from hisync.mirror import changes, intents, records, rows, state, time_entries
+from hisync.mirror import changes, edited, histories, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
 from hisync.mirror.ledger import MOST_MINUTES
@@ -104,7 +105,7 @@ def check_entries(
             reject(engine, connection, guid, entry_log, reason)
         elif _minutes(now.get(guid)) == _minutes(before[guid]):
             _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
-            end(engine, connection, guid, end_changes(entry_log, sent=bool(now.get(guid))))
+            _finish(engine, connection, guid, entry_log, sent=guid in now)
         else:
             _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
             if item in standing.known:
@@ -244,7 +245,26 @@ def carried_entries(connection: Connection, intent: Intent) -> list[Change]:
 def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
     """hiTask has the total that these changes are part of."""
     for guid, changed in _by_entry(log).items():
-        end(engine, connection, guid, end_changes(changed, sent=True))
+        _finish(engine, connection, guid, changed, sent=True)
+
+
+def _finish(
+    engine: Engine, connection: Connection, guid: str, log: Sequence[Change], *, sent: bool
+) -> None:
+    end(engine, connection, guid, end_changes(log, sent=sent))
+    if engine.rules.time_entry_comments and log[0].op == "insert":
+        _post_note(connection, guid)
+
+
+def _post_note(connection: Connection, guid: str) -> None:
+    """Comment on an item with the note of an entry, as if the entry's writer had: but once."""
+    entry = time_entries.load_entries(connection, [guid]).get(guid)
+    note = str((entry or {}).get("note") or "").strip()
+    comment = derived_guid("time-entry-note", guid)
+    if entry is None or not note or changes.history(connection, [comment]):
+        return
+    cells = {"item_guid": entry["item_guid"], "message": note}
+    edited.write_again(connection, COMMENTS, comment, cells)
 
 
 def reject_entries(
@@ -281,13 +301,22 @@ def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
     return found
 
 
-def settle(engine: Engine, connection: Connection, guids: Mapping[str, Sequence[str]]) -> None:
+def settle(
+    engine: Engine,
+    connection: Connection,
+    guids: Mapping[str, Sequence[str]],
+    known: Collection[str],
+) -> None:
     """Write down as observed what the totals of these items say and no entry explains.
+
+    Who spent the time, only an item's history can tell: it is to be read for items that were
+    known before, not for each that comes with a total.
 
     Args:
         engine: the rules and the clock.
         connection: the engine's write transaction, in which the totals were just written.
         guids: the items by table.
+        known: those that the mirror had already.
     """
     if not engine.rules.time_entries:
         return
@@ -302,4 +331,6 @@ def settle(engine: Engine, connection: Connection, guids: Mapping[str, Sequence[
     for item in unsettled:
         when = item.time_last_update or engine.clock.now()
         entries.append(Entry(item.guid, item.missing, _day_of(engine, memory, when), when))
+        if item.guid in known and engine.rules.comments:
+            histories.read_again(connection, item.guid)
     time_entries.insert_entries(connection, entries)

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from math import isfinite
 from typing import Final
 
 from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.engine import Engine
 from hisync.errors import ServiceError, StopError
-from hisync.history import chronological
+from hisync.history import chronological, read_total
 from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows
@@ -117,16 +116,9 @@ def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
 
 
 def _totals(engine: Engine, history: Iterable[Unit], since: datetime | None) -> list[int]:
-    unit = 60 if engine.api.time_unit == "hours" else 1
     written = chronological(_AS_WRITTEN, history, since)
-    return [round(float(number) * unit) for number in written if _is_number(number)]
-
-
-def _is_number(text: Value) -> bool:
-    try:
-        return isfinite(float(text))
-    except (TypeError, ValueError):
-        return False
+    read = (read_total(value, engine.api.time_unit) for value in written)
+    return [total for total in read if total is not None]
 
 
 def _last(numbers: Sequence[int], number: int) -> int:

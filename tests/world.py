@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import sqlalchemy
 
 from hisync.api import HiTask
 from hisync.cycle import Summary, run_cycle
@@ -70,6 +71,7 @@ class World:
             if not self.database.exists():
                 self.database.write_bytes(_empty_mirror())
             self._mirror = open_mirror(f"sqlite:///{self.database}").acquire()
+            _share_compiled(self._mirror)
             api = HiTask(
                 base_url="http://127.0.0.1/api",
                 login=LOGIN,
@@ -98,12 +100,13 @@ class World:
 
     def fork(self, folder: Path) -> World:
         """The same world once more, apart from this one, which is closed."""
-        self.close()
         folder.mkdir()
-        memo = {id(self.service.model.lock): threading.RLock()}
-        time, service = deepcopy((self.time, self.service), memo)
-        (folder / self.database.name).write_bytes(self.database.read_bytes())
-        return World(folder, time, service, self.rules)
+        return self.freeze().thaw(folder)
+
+    def freeze(self) -> Frozen:
+        """This world as it stands, to be made again many times; it is closed."""
+        self.close()
+        return Frozen(self.time, self.service, self.rules, self.database.read_bytes())
 
     def sync(self, **options: Any) -> Summary:
         return run_cycle(self.engine, **options)
@@ -138,6 +141,38 @@ class World:
         return [
             f"{entry.method} {entry.path}" for entry in self.service.log if entry.method != "GET"
         ]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A world that others are made of; it is not changed itself."""
+
+    time: Time
+    service: Service
+    rules: Rules
+    database: bytes
+
+    def thaw(self, folder: Path) -> World:
+        """A world like this one, in a folder of its own."""
+        memo = {id(self.service.model.lock): threading.RLock()}
+        time, service = deepcopy((self.time, self.service), memo)
+        world = World(folder, time, service, self.rules)
+        world.database.write_bytes(self.database)
+        return world
+
+
+_first: list[sqlalchemy.Engine] = []
+
+
+def _share_compiled(mirror: Mirror) -> None:
+    """Let all mirrors of this process use the statements that one of them compiled.
+
+    A process of hisync has one mirror and compiles each statement once; tests open thousands.
+    """
+    if not _first:
+        _first.append(mirror.engine)
+    mirror.engine.dialect = _first[0].dialect
+    mirror.engine._compiled_cache = _first[0]._compiled_cache
 
 
 @cache

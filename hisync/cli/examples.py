@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from hisync.absence import CONFIRMED
 from hisync.mirror import rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, conflicts, sync_base
+from hisync.plan.guard import CONFIRMED
 
 EXAMPLES: Final = 3
 """How many of each kind are named."""

@@ -17,6 +17,7 @@ from hisync.cli import examples
 from hisync.config import Config, security_warnings
 from hisync.errors import MirrorError, SchemaError
 from hisync.mirror import changes, records, requests, rows, state
+from hisync.mirror.histories import comment_progress
 from hisync.mirror.store import Mirror
 
 LONG: Final = 3600.0
@@ -47,6 +48,7 @@ class Status:
         waiting: changes that wait for long, and since when.
         held_rows: some of the rows whose removal is held.
         held_deletes: some of the deletions that are held.
+        discussions: items with comments, and how many of them have all of theirs in the mirror.
         conflicts_open: conflicts that nobody has settled.
         open_conflicts: the newest of those.
         conflicts: conflicts recorded in all.
@@ -55,6 +57,7 @@ class Status:
         poll_interval: seconds between two polls of the daemon.
         full_every: seconds between two full readings.
         direction: whether local edits are sent.
+        comments: whether comments are mirrored.
         now: when this was read.
     """
 
@@ -75,6 +78,7 @@ class Status:
     waiting: dict[str, Any] = field(default_factory=lambda: {"number": 0, "oldest": None})
     held_rows: list[examples.Example] = field(default_factory=list)
     held_deletes: list[examples.Example] = field(default_factory=list)
+    discussions: dict[str, int] = field(default_factory=lambda: {"read": 0, "total": 0})
     conflicts_open: int = 0
     open_conflicts: list[examples.Example] = field(default_factory=list)
     conflicts: int = 0
@@ -83,6 +87,7 @@ class Status:
     poll_interval: int
     full_every: int
     direction: str
+    comments: bool
     now: float
 
     @property
@@ -121,6 +126,7 @@ def load_status(config: Config, mirror: Mirror) -> Status:
         poll_interval=config.sync.poll_interval,
         full_every=config.sync.full_every,
         direction=config.sync.direction,
+        comments=config.sync.comments,
         now=now,
         **facts,
     )
@@ -148,6 +154,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "trouble": memory.trouble,
         "quiet_until": memory.quiet_until,
         "rows": dict(rows.count_rows(connection)),
+        "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),
         "changes": {name: n for name, n in sorted(counted.items()) if name not in _OVER},
         "rejected": examples.changes_in(connection, "rejected"),
         "stuck": examples.stuck(connection, below),

@@ -36,7 +36,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     from hisync.cli.health import load_status
     from hisync.cli.screen import print_status, status_as_dict
 
-    config = read_config(context.obj)
+    config = read_config(context.obj, logs=False)
     with open_to_read(config, check=False) as mirror:
         found = load_status(config, mirror)
     advice = advise(found, own_name(context.obj))

@@ -27,18 +27,24 @@ def own_name(explicit: Path | None) -> str:
     return "hisync" if explicit is None else f"hisync --config {shlex.quote(str(explicit))}"
 
 
-def read_config(explicit: Path | None) -> Config:
+def read_config(explicit: Path | None, *, logs: bool = True) -> Config:
     """The configuration that this run goes by, with the logs set up as it says.
+
+    Args:
+        explicit: the file that the command line names.
+        logs: false for a command that only looks and logs nothing, which is quicker without.
 
     Raises:
         ConfigurationError: naming every fault.
     """
     from hisync.config import find_config, load_config
-    from hisync.logs import configure_logging
 
     path = find_config(explicit, os.environ, Path.cwd(), Path.home())
     config = load_config(path, os.environ)
-    configure_logging(config.log.level, config.log.format)
+    if logs:
+        from hisync.logs import configure_logging
+
+        configure_logging(config.log.level, config.log.format)
     return config
 
 
@@ -121,6 +127,8 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
                 max_removals=config.safety.max_removals,
                 max_push_deletes=config.safety.max_push_deletes,
                 comments=config.sync.comments,
+                time_entries=config.sync.time_entries,
+                time_entry_comments=config.sync.time_entry_comments,
                 zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
             )
             yield Engine(api, mirror, rules, clock, stopping=stop.is_set, spare=purse.spare)

@@ -66,6 +66,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("last cycle", _last_cycle(status)),
         ("cursor", f"{one_line(status.cursor or 'none yet')} (delta: {status.delta})"),
         ("rows", rows or "none"),
+        ("comments", _comments(status)),
         ("changes", _changes(status)),
         ("conflicts", f"{status.conflicts_open} open, {status.conflicts} recorded"),
         ("rate budget", f"{budget} in the last minute"),
@@ -79,6 +80,15 @@ def _last_cycle(status: Status) -> str:
     finished = datetime.fromtimestamp(last["finished_at"], UTC)
     did = ", ".join(f"{name} {last[name]}" for name in ("pulled", "pushed", "conflicts"))
     return f"{finished:%Y-%m-%d %H:%M:%SZ}, {in_words(age)} ago: {did}"
+
+
+def _comments(status: Status) -> str:
+    read, total = status.discussions["read"], status.discussions["total"]
+    if not status.comments:
+        return "not mirrored (sync.comments is off)"
+    if read == total:
+        return f"all read, of {total} items that have any"
+    return f"read of {read} of the {total} items that have any; the others in the background"
 
 
 def _changes(status: Status) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from hisync.authors import name_authors
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Unit
 from hisync.comments.candidates import base_of, own_account
@@ -98,6 +99,7 @@ def apply_history(
     _write(engine, connection, plan, gone, local)
     _report_doubles(engine, connection, plan.new, local)
     _add_names(connection, units)
+    name_authors(engine, connection, due.guid, units)
     done = not missing and _is_believed(engine, due, units)
     if done:
         now, whole = engine.clock.time(), is_whole(units)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from hisync.mirror.base import chunks
@@ -123,8 +123,13 @@ def seen_of(connection: Connection, guid: str) -> tuple[bool, int | None]:
 
 def read_again(connection: Connection, guid: str) -> None:
     """Have an item's history read again soon, whatever the item says of its comments."""
-    row = update(sync_comments).where(sync_comments.c.item_guid == guid)
-    connection.execute(row.values(seen_comment_id=_NONE_SEEN))
+    upsert = insert(sync_comments).values(item_guid=guid, seen_comment_id=_NONE_SEEN)
+    connection.execute(
+        upsert.on_conflict_do_update(
+            index_elements=[sync_comments.c.item_guid],
+            set_={"seen_comment_id": upsert.excluded.seen_comment_id},
+        )
+    )
 
 
 def forget_read(connection: Connection, guids: Iterable[str]) -> None:

@@ -2,7 +2,8 @@
 
 The migrations travel in the wheel as `hisync/migrations`; in a checkout they stand beside the
 package. The capture triggers and the views are no part of any migration: they are replaced as a
-whole after each, in the same transaction, so that no edit can fall between. Public:
+whole after each, in the same transaction, so that no edit can fall between. Alembic is imported
+only where there is something to migrate: commands that only look need not wait for it. Public:
 `ensure_current`, `upgrade_schema`, `current`, `head`, `check_capture`.
 """
 
@@ -14,19 +15,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, Text, column, inspect, select, table
 from sqlalchemy.exc import OperationalError
 
 from hisync.errors import SchemaError
 from hisync.mirror import capture, sqlite, state, views
 from hisync.mirror.places import log_unseen_rows
 from hisync.mirror.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 VERSION_TABLE = "sync_schema_version"
 
@@ -74,6 +74,9 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
     Raises:
         SchemaError: if something of people's own has the name of a new table or index.
     """
+    import structlog
+    from alembic import command
+
     with _writing(engine) as connection:
         before = _revision(connection)
         config = _config()
@@ -113,6 +116,8 @@ def _writing(engine: Engine) -> Iterator[Connection]:
 
 
 def _warn_of_taken_names(connection: Connection) -> None:
+    import structlog
+
     for name in views.taken_names(connection):
         hint = "it is not hisync's: give yours another name, then run `hisync db upgrade`"
         structlog.get_logger("hisync").warning("view_name_taken", view=name, hint=hint)
@@ -127,10 +132,9 @@ def current(engine: Engine) -> str | None:
 @cache
 def head() -> str:
     """The revision that this version needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
+    if not _known():
         raise SchemaError(f"no migrations found in {_folder()}: reinstall hisync")
-    return revision
+    return max(_known())
 
 
 def check_capture(connection: Connection) -> None:
@@ -169,17 +173,22 @@ def _missing_triggers(connection: Connection) -> list[str]:
 
 
 def _revision(connection: Connection) -> str | None:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version = select(column("version_num", Text())).select_from(table(VERSION_TABLE))
+    return connection.execute(version).scalar_one_or_none()
 
 
 @cache
 def _known() -> frozenset[str]:
-    script = ScriptDirectory.from_config(_config())
-    return frozenset(revision.revision for revision in script.walk_revisions())
+    """The revisions, by the names of their files: `0001_mirror.py` is revision 0001."""
+    files = (_folder() / "versions").glob("[0-9]*_*.py")
+    return frozenset(file.name.split("_", 1)[0] for file in files)
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

@@ -165,7 +165,6 @@ Index(
     "ix_change_log_unfinished",
     change_log.c.row_guid,
     sqlite_where=change_log.c.finished_at.is_(None),
-    postgresql_where=change_log.c.finished_at.is_(None),
 )
 Index("ix_change_log_state", change_log.c.state)
 
@@ -228,19 +227,16 @@ Index(
     "ix_sync_base_remote_guid",
     sync_base.c.remote_guid,
     sqlite_where=sync_base.c.remote_guid.is_not(None),
-    postgresql_where=sync_base.c.remote_guid.is_not(None),
 )
 Index(
     "ix_sync_base_dirty",
     sync_base.c.guid,
     sqlite_where=sync_base.c.dirty.is_not(None),
-    postgresql_where=sync_base.c.dirty.is_not(None),
 )
 Index(
     "ix_sync_base_missed",
     sync_base.c.missed,
     sqlite_where=sync_base.c.missed > 0,
-    postgresql_where=sync_base.c.missed > 0,
 )
 
 # What was about to be sent, committed before it was: after a crash or a lost answer, the outcome

@@ -1,7 +1,8 @@
 """Time entries as the engine reads and writes them, and the totals that they add up to.
 
-Public: `Entry`, `load_entries`, `of_any`, `of_item`, `insert_entries`, `restore_entry`,
-`set_entry`, `sums`, `unsettled`, `Unsettled`, `move_total`, `counted`, `before_changes`.
+Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
+`restore_entry`, `set_entry`, `sums`, `unsettled`, `Unsettled`, `move_total`, `counted`,
+`before_changes`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,14 @@ def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cell
         for chunk in chunks(guids)
         for row in connection.execute(query.where(time_entries.c.guid.in_(chunk))).mappings()
     }
+
+
+def load_ledger(connection: Connection, item_guid: str) -> list[Cells]:
+    """The raw cells of an item's entries, in the order in which they were made."""
+    columns = (type_coerce(c, NullType()).label(c.name) for c in time_entries.c)
+    query = select(*columns).where(time_entries.c.item_guid == item_guid)
+    query = query.order_by(time_entries.c.time_create, literal_column("rowid"))
+    return [{str(k): v for k, v in row.items()} for row in connection.execute(query).mappings()]
 
 
 def of_any() -> ColumnElement[bool]:

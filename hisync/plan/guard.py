@@ -1,11 +1,14 @@
 """The guard: a mass disappearance is held until someone approves it. Pure.
 
-Public: `held_tables`, `held_deletes`.
+Public: `held_tables`, `held_deletes`, `CONFIRMED`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+CONFIRMED = 2
+"""Complete answers in a row that must lack an item before it counts as gone."""
 
 FEW = 10
 """So many rows of a table may always go: small tables would trip over their share otherwise."""

@@ -11,6 +11,8 @@ import pytest
 from hisync.sandbox import Fault
 from tests.cli.conftest import Site, until
 
+pytestmark = pytest.mark.slow
+
 LONG = "x" * 300
 
 

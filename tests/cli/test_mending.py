@@ -13,6 +13,8 @@ import pytest
 from hisync.sandbox import PASSWORD, Fault
 from tests.cli.conftest import Site, until
 
+pytestmark = pytest.mark.slow
+
 
 def behind_the_triggers(site: Site, *statements: str) -> None:
     """Run statements that no trigger sees."""

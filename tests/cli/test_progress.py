@@ -11,6 +11,8 @@ from tests.cli.conftest import Site
 from tests.cli.terminal import Shown, on_terminal
 from tests.world import make_world
 
+pytestmark = pytest.mark.slow
+
 
 def shown(site: Site, *arguments: str, columns: int = 80, pipe_stdout: bool = False) -> Shown:
     return on_terminal(

@@ -28,6 +28,7 @@ def status(**facts: Any) -> Status:
         "poll_interval": 60,
         "full_every": 86400,
         "direction": "two-way",
+        "comments": True,
         "now": NOW,
     }
     return Status(**(well | facts))

@@ -31,6 +31,8 @@ from tests.edges.edge import Edge, check_peace, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene, make_scene
 
+pytestmark = pytest.mark.slow
+
 TASK = {"task": {"title": "base"}}
 RENAME = "UPDATE tasks SET title = 'ours' WHERE guid = :task"
 NEW = "INSERT INTO tasks (guid, title) VALUES (:new, 'new')"

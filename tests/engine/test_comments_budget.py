@@ -20,10 +20,7 @@ PER_MINUTE = 20
 def busy(new_world: MakeWorld) -> World:
     """A world of forty items with a comment each, whose engine has a budget."""
     world = new_world(items=40)
-    engine = world.engine
-    purse = Purse(engine.mirror, PER_MINUTE, clock=engine.clock, pause=world.time.sleep)
-    engine.api._connection._grant = purse.grant
-    engine.spare = purse.spare
+    spend_at_most(world, PER_MINUTE)
     return world
 
 
@@ -69,3 +66,44 @@ def test_places_are_what_the_rows_say(busy: World) -> None:
     assert places.keys() == set(guids)
     assert all(p.present and p.id and p.archiving for p in places.values())
     assert {p.permission for p in places.values()} == {None}
+
+
+@pytest.mark.slow
+def test_a_large_account_costs_a_history_for_each_item_with_comments(new_world: MakeWorld) -> None:
+    world = new_world(items=5_000)
+    comment_on(world, 500)
+    spend_at_most(world, 200)
+    world.sync()
+    read = histories(world)
+    minutes = 0
+    while progress(world) != (500, 500):
+        minutes += 1
+        world.time.sleep(60)
+        edit = world.sql("SELECT guid FROM tasks WHERE permission = 100 LIMIT 1")[0]["guid"]
+        world.sql("UPDATE tasks SET starred = NOT starred WHERE guid = ?", edit)
+        world.service.reset_log()
+        world.sync()
+        sent = [entry.method for entry in world.service.log if "history" in entry.path]
+        put = next(n for n, entry in enumerate(world.service.log) if entry.method == "PUT")
+        assert all("history" not in entry.path for entry in [*world.service.log][:put])
+        read += len(sent)
+        if minutes == 2:
+            world.crash()
+            spend_at_most(world, 200)
+    assert (read, minutes > 2) == (500, True)
+
+
+def spend_at_most(world: World, per_minute: int) -> None:
+    engine = world.engine
+    purse = Purse(engine.mirror, per_minute, clock=engine.clock, pause=world.time.sleep)
+    engine.api._connection._grant = purse.grant
+    engine.spare = purse.spare
+
+
+def comment_on(world: World, number: int) -> None:
+    """Have that many items with comments in all."""
+    model = world.service.model
+    without = [item for item in model.items() if not model.comments(item.id)]
+    talked = len(model.items()) - len(without)
+    for item in without[: number - talked]:
+        model.comment(item.id, user=model.user(item.user_id), message="Hm")

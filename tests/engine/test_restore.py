@@ -16,6 +16,8 @@ from hisync.subject import Restored, RestoreError
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "00000000-0000-4000-8000-00000000000a"
 TASK = "00000000-0000-4000-8000-00000000000b"
 SERVERS = [[], ["stubs=false"], ["delta=false"], ["keeps_guid=false"], ["answers_item=false"]]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from hisync.errors import SchemaError
@@ -185,3 +186,9 @@ def test_what_people_have_in_the_database_outlives_the_migration(mirror: Mirror)
     mirror.acquire()
     with mirror.reading() as connection:
         assert connection.exec_driver_sql("SELECT x FROM mine").scalar_one() == 1
+
+
+def test_the_files_names_are_their_revisions() -> None:
+    script = ScriptDirectory.from_config(migrate._config())
+    assert migrate.head() == script.get_current_head()
+    assert migrate._known() == {revision.revision for revision in script.walk_revisions()}
