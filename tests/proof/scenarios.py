@@ -262,15 +262,14 @@ FAMILIES: Final = (
         then=[titles("other")],
     ),
     Scenario(
-        "a child is added under a parent that is deleted here",
+        "a child is added under a parent that is deleted here: the deletion is refused",
         given=PAIR,
         when=[
             DELETE,
             "INSERT INTO tasks (guid, title, parent_guid) VALUES (:kid, 'kid', :task)",
         ],
-        keeps=["kid"],
-        settles=False,
-        here_only=["kid"],
+        there={"kid": {"in": "task"}},
+        then=[titles("base", "kid", "other")],
     ),
     Scenario(
         "two rows are made each other's parent: refused, both stay",

@@ -1,9 +1,7 @@
 """A simulation in which rows and items have names, and what can happen there besides.
 
 It is the scene of `tests/edges` on a `Sim`, so that every entry there can be killed as well.
-Public: `Stage`, `set_stage`, and acts: `cycle`, `full_cycle`, `answered`, `late`, `waits`,
-`anew`, `fails_here`, `keeps_copy`, `puts_copy_back`, `fills_disk`, `makes_room`, `locks`, `unlocks`,
-`second_daemon`, `takes_over`, `other_account`, `loses`, `says`, `spends`, `colleague_spends`.
+Public: `Stage`, `set_stage`, and the functions that are acts or make one.
 """
 
 from __future__ import annotations
