@@ -65,7 +65,7 @@ class Moment(Enum):
     """Before a write transaction commits."""
 
 
-Watcher = Callable[["Sim", Moment], None]
+Watcher = Callable[["Sim", Moment, str], None]
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Sim(World):
         if self._dead:
             raise KilledError
         for watcher in self.watchers:
-            watcher(self, moment)
+            watcher(self, moment, what)
         if moment is Moment.BEGINNING:
             return
         self.steps += 1
