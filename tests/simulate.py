@@ -82,5 +82,6 @@ if __name__ == "__main__":
     # Python shuffles sets of texts anew in each process; a run is to be the same in all.
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulate", *sys.argv[1:]])
+        again = [sys.executable, "-m", "tests.simulate", *sys.argv[1:]]
+        os.execv(sys.executable, again)  # noqa: S606
     sys.exit(main())

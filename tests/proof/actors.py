@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -195,7 +196,7 @@ class People(Actor):
         picked = self.pick()
         if picked is None:
             return None
-        table, row = picked
+        _, row = picked
         doomed = [picked]
         if self.rng.random() < 0.6:
             doomed += [each for each in self.rows() if each[1]["parent_guid"] == row["guid"]]
@@ -489,7 +490,5 @@ class Colleagues(Actor):
         return f"spend {minutes} on {item.id}"
 
 
-def _uuid(rng: random.Random) -> Any:
-    import uuid
-
+def _uuid(rng: random.Random) -> uuid.UUID:
     return uuid.UUID(int=rng.getrandbits(128), version=4)

@@ -19,7 +19,15 @@ from tests.edges.acts import sync
 from tests.edges.edge import Edge, check_outcome, check_peace
 from tests.edges.oracle import TABLES
 from tests.proof.sim import KilledError
-from tests.proof.stage import PATIENCE, FrozenStage, Stage, cycle, fails_here, full_cycle, set_stage
+from tests.proof.stage import (
+    PATIENCE,
+    Stage,
+    StoppedStage,
+    cycle,
+    fails_here,
+    full_cycle,
+    set_stage,
+)
 
 ROUNDS = 3
 """Cycles after a story in which everything has to come to rest."""
@@ -44,7 +52,7 @@ class Scenario(Edge):
     comments: bool = False
 
 
-def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> FrozenStage:
+def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> StoppedStage:
     """The scenario's stage before anything happens."""
     comments = isinstance(scenario, Scenario) and scenario.comments
     stage = set_stage(
@@ -55,16 +63,16 @@ def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> FrozenS
         rules={"comments": comments, **scenario.rules},
         items=scenario.account,
     )
-    return stage.freeze()
+    return stage.snapshot()
 
 
-def run_plainly(folder: Path, frozen: FrozenStage, scenario: Edge, *, strict: bool) -> int:
+def run_plainly(folder: Path, stopped: StoppedStage, scenario: Edge, *, strict: bool) -> int:
     """Play it without a kill; with `strict` the outcome is held against every field.
 
     Returns:
         The number of steps, each of which is a kill point.
     """
-    stage = frozen.thaw(folder)
+    stage = stopped.copy(folder)
     try:
         for act in scenario.when:
             stage.act(act)
@@ -79,13 +87,9 @@ def run_plainly(folder: Path, frozen: FrozenStage, scenario: Edge, *, strict: bo
         stage.close()
 
 
-def run_killed(folder: Path, frozen: FrozenStage, scenario: Edge, step: int) -> str:
-    """Play it, die at this step, go on with another process, and hold the outcome.
-
-    Returns:
-        The fingerprint of the run.
-    """
-    stage = frozen.thaw(folder)
+def run_killed(folder: Path, stopped: StoppedStage, scenario: Edge, step: int) -> None:
+    """Play it, die at this step, go on with another process, and hold the outcome."""
+    stage = stopped.copy(folder)
     stage.sim.die_at = step
     try:
         for act in (*scenario.when, cycle):
@@ -99,7 +103,6 @@ def run_killed(folder: Path, frozen: FrozenStage, scenario: Edge, step: int) -> 
         assert stage.sim.trace.count("killed") == 1, "it was not killed"
         _come_to_rest(stage)
         _check(stage, _loosely(scenario))
-        return stage.sim.fingerprint
     except BaseException as error:
         error.add_note(f"killed at step {step}\n" + "\n".join(stage.sim.trace))
         raise
@@ -197,9 +200,9 @@ def kill_points(
     Raises:
         AssertionError: if an outcome is not what it must be; its notes hold the trace.
     """
-    frozen = prepare(folder, scenario, traits)
-    steps = run_plainly(folder, frozen, scenario, strict=strict)
+    stopped = prepare(folder, scenario, traits)
+    steps = run_plainly(folder, stopped, scenario, strict=strict)
     yield 0
     for step in range(1, steps + 1):
-        run_killed(folder, frozen, scenario, step)
+        run_killed(folder, stopped, scenario, step)
         yield step

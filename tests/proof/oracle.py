@@ -84,6 +84,8 @@ def _found(run: Ended) -> set[str]:
     hidden = [item for item in model.items() if item not in live]
     kept |= marks_in([item.values for item in hidden])
     kept |= marks_in([unit.value for item in hidden for unit in model.comments(item.id)])
+    if run.late:  # what a late write went over is in the log, which is all that can be done
+        kept |= marks_in(run.ask("SELECT new_values FROM change_log"))
     refused = "SELECT message FROM comments WHERE id IS NULL"
     refused_rows = [run.ask(f"SELECT * FROM {name} WHERE id IS NULL") for name in TABLES]
     kept |= marks_in([run.ask(refused), refused_rows])  # new, refused, and still to be seen

@@ -123,7 +123,7 @@ class Sim(World):
             api_key=API_KEY,
             transport=_Stepping(self, self.transport or SandboxTransport(self.service)),
             now=self.time,
-            **({"grant": purse.grant} if self.budget else {}),
+            grant=purse.grant if self.budget else _freely,
         )
         with self._mirror.reading() as connection:
             api.expected_account = state.load(connection).account_id
@@ -200,16 +200,16 @@ class Sim(World):
         clear(self.folder)
         self.database.write_bytes(copy)
 
-    def freeze(self) -> Frozen:
+    def snapshot(self) -> Snapshot:
         """What can be started again any number of times; this one is closed."""
         self.close()
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
         time, service, rng = deepcopy((self.time, self.service, self.rng), memo)
-        return Frozen(self.database.read_bytes(), time, service, rng, self.rules, self.budget)
+        return Snapshot(self.database.read_bytes(), time, service, rng, self.rules, self.budget)
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Snapshot:
     """A world that stands still."""
 
     database: bytes
@@ -219,7 +219,7 @@ class Frozen:
     rules: Rules
     budget: int
 
-    def thaw(self, folder: Path) -> Sim:
+    def copy(self, folder: Path) -> Sim:
         """The world in a folder, as it was."""
         clear(folder)
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
@@ -265,6 +265,10 @@ def quietly() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         cache_logger_on_first_use=False,
     )
+
+
+def _freely(_cause: str) -> None:
+    """No budget."""
 
 
 class _Present:

@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Final
 
 from hisync.errors import MirrorError, ServiceError, StopError
-from hisync.plan.actions import Policy
+from hisync.plan.actions import Policy, PolicyName
 from tests.proof.actors import Colleagues, People
 from tests.proof.adversary import SERVERS, Adversary
 from tests.proof.marks import Marks
 from tests.proof.oracle import Ended, check_end
-from tests.proof.sim import Frozen, KilledError, Moment, Sim, make_sim
+from tests.proof.sim import KilledError, Moment, Sim, Snapshot, make_sim
 from tests.proof.watch import Watch
 
 ITEMS: Final = 4
 ACTING: Final = 0.08
 """How likely somebody acts at one moment of the engine's work."""
 
+POLICIES: Final[tuple[PolicyName, ...]] = ("remote", "remote", "local", "newest")
 HEALING: Final = 14
 """Cycles within which everything has to come to rest once nothing goes wrong any more."""
 
@@ -71,12 +72,12 @@ class Story:
     def __init__(self, folder: Path, seed: int) -> None:
         self.rng = rng = random.Random(seed)
         server = rng.choice(SERVERS)
-        self.sim = sim = _quiet_account(folder.with_name(folder.name + "-base"), server).thaw(
+        self.sim = sim = _quiet_account(folder.with_name(folder.name + "-base"), server).copy(
             folder
         )
         sim.rng = random.Random(rng.getrandbits(64))
         sim.budget = rng.choice([0, 0, 0, 40])
-        policy = rng.choice(["remote", "remote", "local", "newest"])
+        policy = rng.choice(POLICIES)
         sim.change_rules(
             policy=Policy(policy),
             comments=rng.random() < 0.5,
@@ -90,8 +91,9 @@ class Story:
         sim.note(f"seed {seed}: {server} {sim.rules.policy} comments={sim.rules.comments}")
         sim.watchers.append(self.at_moment)
         self.acting = True
+        self.request = ""
 
-    def at_moment(self, sim: Sim, moment: Moment, what: str) -> None:
+    def at_moment(self, _sim: Sim, moment: Moment, what: str) -> None:
         """Somebody may act at any moment of the engine's work."""
         if moment is Moment.COMMITTING:
             return  # it holds the lock, as it may for this long
@@ -127,16 +129,22 @@ class Story:
         check_end(Ended(self.sim, self.people, self.colleagues, self.marks, late))
         self.stay_quiet()
 
-    def cycle(self, *, full: bool = False) -> None:
-        """A cycle as the daemon makes it; it may die."""
-        sim = self.sim
+    def cycle(self, *, full: bool = False) -> bool:
+        """A cycle as the daemon makes it; it may die.
+
+        Returns:
+            Whether it moved anything, or may have.
+        """
+        sim, moved = self.sim, True
         try:
-            sim.sync(full=full)
+            summary = sim.sync(full=full)
+            moved = bool(summary.pulled or summary.pushed or summary.conflicts)
         except (KilledError, StopError):
             sim.crash()
         except (ServiceError, MirrorError) as error:
             sim.note(f"  failed: {type(error).__name__}")
         self.watch.look_at_rows()
+        return moved
 
     def heal(self) -> None:
         """Nothing goes wrong any more, nobody acts; approve what is held, as a person would."""
@@ -145,13 +153,12 @@ class Story:
         sim.service.settle()
         sim.note("healed")
         for number in range(HEALING):
-            sim.time.sleep(3700.0 if number < HEALING - 4 else 8 * 86400.0)
+            sim.time.sleep(700.0 if number < HEALING - 4 else 8 * 86400.0)
             with suppress(ServiceError):
                 engine = sim.engine
                 engine.allow_removals = engine.allow_deletes = 100
-            before = len(sim.service.log)
-            self.cycle(full=number == 1)
-            if number > 2 and len(sim.service.log) - before == 1 and not self.waits():
+            moved = self.cycle(full=number == 1)
+            if number > 1 and not moved and not self.waits():
                 return
 
     def waits(self) -> bool:
@@ -163,17 +170,17 @@ class Story:
         """Further cycles move nothing on either side."""
         sim = self.sim
         writes = sim.writes()
-        for full in (False, True, False):
+        for full in (True, False):
             summary = sim.sync(full=full)
             assert (summary.pulled, summary.pushed, summary.conflicts) == (0, 0, 0), summary
         assert sim.writes() == writes, "hisync goes on writing"
 
 
 @cache
-def _quiet_account(folder: Path, server: tuple[str, ...]) -> Frozen:
+def _quiet_account(folder: Path, server: tuple[str, ...]) -> Snapshot:
     """A small account that is mirrored already; made once for each kind of server."""
     sim = make_sim(folder, items=ITEMS, traits=server)
     sim.sync()
     sim.sync()
     sim.service.reset_log()
-    return sim.freeze()
+    return sim.snapshot()

@@ -22,7 +22,7 @@ from hisync.errors import LockedError, MirrorError, ServiceError, StaleWriterErr
 from hisync.mirror.store import open_mirror
 from hisync.sandbox import Fault, Service
 from tests.edges.scene import Act, InterruptedTransport, Scene
-from tests.proof.sim import Frozen, Sim, make_sim
+from tests.proof.sim import Sim, Snapshot, make_sim
 
 PATIENCE = 700.0
 """Virtual seconds after which nothing waits any more, but for what `Retry-After` asked for."""
@@ -100,21 +100,21 @@ class Stage(Scene):
         self.sim.note(act if isinstance(act, str) else getattr(act, "__qualname__", "act"))
         super().act(act)
 
-    def freeze(self) -> FrozenStage:
+    def snapshot(self) -> StoppedStage:
         """What can be played again any number of times."""
-        return FrozenStage(self.sim.freeze(), dict(self.names))
+        return StoppedStage(self.sim.snapshot(), dict(self.names))
 
 
 @dataclass(frozen=True)
-class FrozenStage:
+class StoppedStage:
     """A stage that stands still, its mirror quiet."""
 
-    frozen: Frozen
+    stopped: Snapshot
     names: dict[str, str]
 
-    def thaw(self, folder: Path) -> Stage:
+    def copy(self, folder: Path) -> Stage:
         """The stage as it was."""
-        return _on(self.frozen.thaw(folder), deepcopy(self.names))
+        return _on(self.stopped.copy(folder), deepcopy(self.names))
 
 
 def set_stage(

@@ -1,4 +1,4 @@
-"""Looks over the engine's shoulder at every step: what it deletes, what it holds, how often it asks.
+"""Looks over the engine's shoulder at every step: what it deletes and how often it asks.
 
 Nothing may vanish from a side unless the other side proved the deletion: an item only if somebody
 deleted or archived its row here, a row only if its item left the account's sight on hiTask.
@@ -13,7 +13,7 @@ from typing import Final
 from tests.edges.oracle import TABLES
 from tests.proof.actors import Colleagues, People
 from tests.proof.marks import Marks, marks_in
-from tests.proof.sim import Moment, Sim
+from tests.proof.sim import Sim
 
 _ROWS: Final = " UNION ALL ".join(f"SELECT guid, id FROM {table}" for table in TABLES)
 MINUTE: Final = 60.0
