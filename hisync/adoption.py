@@ -7,7 +7,7 @@ be made a second time. So it is recognised by what was sent. Public: `adopt`, `l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -25,15 +25,16 @@ CLOCK_SLACK: Final = timedelta(minutes=10)
 
 
 def adopt(
-    connection: Connection, items: Sequence[Item], pending: Mapping[str, Intent]
+    connection: Connection, items: Collection[Item], pending: Mapping[str, Intent]
 ) -> dict[int, str]:
     """The rows that these items are although their guid says otherwise, by the item's id.
 
     Only what is new to the mirror, was made by this account since the request, and has every
     value that was sent is taken for the outcome of a create; each create for one item.
     """
-    shown = {item.guid for item in items}
-    lost = [i for i in pending.values() if i.op == "create" and i.guid not in shown]
+    created = [intent for intent in pending.values() if intent.op == "create"]
+    shown = {item.guid for item in items} if created else set()
+    lost = [intent for intent in created if intent.guid not in shown]
     memory = state.load(connection) if lost else None
     if memory is None or memory.keeps_guid:
         return {}

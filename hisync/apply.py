@@ -8,7 +8,7 @@ unsent changes. Public: `apply_items`, `Shown`, `Applied`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -37,6 +37,9 @@ from hisync.plan.proof import (
 )
 from hisync.totals import total_arrived
 from hisync.writes import Writes, report_conflicts
+
+BATCH: Final = 1000
+"""Items that are applied at a time, and held in memory."""
 
 _DATES: Final = {column for column, f in fields_of("tasks").items() if f.type in DATE_TYPES}
 
@@ -76,7 +79,7 @@ class Shown:
 
     def base_after(self, dirty: Collection[str]) -> Base:
         """The base once this is applied and these columns still differ here."""
-        fields = fields_of(self.item.table)
+        fields = fields_of(self.item.table) if dirty else {}
         return Base(
             guid=self.guid,
             table=self.item.table,
@@ -114,7 +117,7 @@ class _View:
 def apply_items(
     engine: Engine,
     connection: Connection,
-    items: Sequence[Item],
+    items: Collection[Item],
     *,
     live: Collection[int] | None,
     answering: Intent | None = None,
@@ -130,10 +133,56 @@ def apply_items(
         answering: the write that `items` answer; None when they were read.
         spent: what was looked up about totals with lost answers, by the item's id.
     """
+    adopted = {}
+    if answering is None:
+        adopted = adopt(connection, items, intents.load_intents(connection))
+    applied = Applied()
+    done = 0
+    for batch in _batches(items, live):
+        found = identify(connection, batch, live, answering, adopted)
+        _report_duplicates(engine, found)
+        _apply_batch(engine, connection, batch, found, answering, spent or {}, applied)
+        done += len(batch)
+        if answering is None:
+            engine.progress("applying", done, len(items))
+    return applied
+
+
+def _batches(items: Collection[Item], live: Collection[int] | None) -> Iterator[Sequence[Item]]:
+    """The items in parts that memory holds easily, children that name a parent by id behind it."""
+    if len(items) <= BATCH:
+        yield list(items)
+        return
+    coming = set(live if live is not None else (item.id for item in items))
+    batch: list[Item] = []
+    late: list[Item] = []
+    for item in items:
+        named_by_id = item.parent_id is not None and item.values.get("parent_guid") is None
+        (late if named_by_id and item.parent_id in coming else batch).append(item)
+        if len(batch) == BATCH:
+            yield batch
+            coming -= {one.id for one in batch}
+            batch = []
+    yield batch
+    while late:
+        behind = {item.id for item in late}
+        ready = [item for item in late if item.parent_id not in behind] or late
+        for start in range(0, len(ready), BATCH):
+            yield ready[start : start + BATCH]
+        done = {item.id for item in ready}
+        late = [item for item in late if item.id not in done]
+
+
+def _apply_batch(
+    engine: Engine,
+    connection: Connection,
+    items: Sequence[Item],
+    found: Identities,
+    answering: Intent | None,
+    spent: Mapping[int, bool],
+    applied: Applied,
+) -> None:
     pending = intents.load_intents(connection)
-    adopted = {} if answering else adopt(connection, items, pending)
-    found = identify(connection, items, live, answering, adopted)
-    _report_duplicates(engine, found)
     shown = [
         Shown(
             item,
@@ -146,7 +195,7 @@ def apply_items(
     ]
     if answering is not None and answering.op == "create":
         learn_guid_habit(connection, answering, items[0])
-    view = _load_view(engine, connection, shown, direct=answering is not None, spent=spent or {})
+    view = _load_view(engine, connection, shown, direct=answering is not None, spent=spent)
     for one in shown:
         _apply_one(engine, connection, one, view)
     view.writes.flush(connection, engine.clock.now())
@@ -155,7 +204,8 @@ def apply_items(
         by_table.setdefault(one.item.table, []).append(one.guid)
     settle(engine, connection, by_table, {one.guid for one in shown if one.base is not None})
     report_conflicts(engine.log, view.writes.conflicts)
-    return Applied(view.writes.rows_touched, len(view.writes.conflicts))
+    applied.changed += view.writes.rows_touched
+    applied.conflicts += len(view.writes.conflicts)
 
 
 def _report_duplicates(engine: Engine, found: Identities) -> None:

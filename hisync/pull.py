@@ -124,7 +124,6 @@ def apply_reading(
     absence = None if live is None else note_absence(engine, connection, live)
     _resolve_rest(engine, connection, reading)
     _advance(engine, connection, reading)
-    engine.progress("applying", len(items), len(items))
     pulled.add(applied.changed, applied.conflicts, absence)
 
 

@@ -42,6 +42,8 @@ def look_up_totals(engine: Engine, reading: Reading) -> dict[int, bool]:
     with engine.mirror.reading() as connection:
         pending = intents.load_intents(connection)
         lost = {g: i for g, i in pending.items() if i.op == "update" and SPENT in i.sent}
+        if not lost:
+            return {}
         known = {base.id: base for base in bases.load_bases(connection, lost).values()}
         local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
     found: dict[int, bool] = {}

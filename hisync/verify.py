@@ -128,7 +128,7 @@ def look(connection: Connection, answer: ItemsAnswer) -> Look:
     Raises:
         MirrorError: if nothing was mirrored yet, or nothing of it is in this account.
     """
-    surveyed = survey(connection, answer.items, answer.ids)
+    surveyed = survey(connection, list(answer.items), answer.ids)
     _check_account(connection, surveyed, answer)
     compared = compare(connection, surveyed)
     fresh = {item.id for item in surveyed.strangers if _is_fresh(item, compared)}

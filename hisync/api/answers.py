@@ -5,15 +5,21 @@ Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_object`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, partial
+from typing import Any, Final, TypeAlias
 
 from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
+from hisync.api.long_list import LongList
 from hisync.api.outcomes import NOT_AN_ANSWER, Answer
 from hisync.errors import RetryLaterError
 from hisync.items import Item
+
+_Decode: TypeAlias = Callable[[Mapping[str, Any]], Item]
+
+FEW: Final = 1000
+"""Items that are held in memory however long the list is that they stand in, as in a delta."""
 
 _CURSOR_HEADER: Final = "x-cursor"
 _DOTS: Final = frozenset({".", ".."})  # as a part of a path these would mean another one
@@ -33,14 +39,34 @@ class ItemsAnswer:
         cursor: what to ask the next delta with; None when the service sent none.
     """
 
-    items: list[Item]
+    items: Collection[Item]
     unchanged: frozenset[int]
     cursor: str | None
 
     @cached_property
     def ids(self) -> frozenset[int]:
         """Every id that the answer names."""
+        if isinstance(self.items, _LongItems):
+            return self.unchanged | self.items.ids
         return self.unchanged | {item.id for item in self.items}
+
+
+class _LongItems(Collection[Item]):
+    """The items of an answer too long to hold in memory, decoded anew each time they are read."""
+
+    def __init__(self, elements: LongList, ids: frozenset[int], decode: _Decode) -> None:
+        self.ids = ids
+        self._elements = elements
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, item: object) -> bool:
+        return any(one == item for one in self)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._decode(one) for one in self._elements if not _is_stub(one))
 
 
 def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAnswer:
@@ -49,6 +75,12 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
     Raises:
         RetryLaterError: it is no list of items from its first element to its last.
     """
+    decode = partial(decode_item, time_unit=time_unit, report=report)
+    cursor = _cursor(answer.headers)
+    if isinstance(answer.payload, LongList):
+        long = _look_through(answer.payload, decode, cursor)
+        if long is not None:
+            return long
     items: dict[int, Item] = {}
     unchanged: set[int] = set()
     for element in _list(answer.payload):
@@ -56,12 +88,31 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
         if _is_stub(element):
             unchanged.add(number)
         else:
-            items[number] = decode_item(element, time_unit=time_unit, report=report)
-    return ItemsAnswer(
-        items=list(items.values()),
-        unchanged=frozenset(unchanged - items.keys()),
-        cursor=_cursor(answer.headers),
-    )
+            items[number] = decode(element)
+    return ItemsAnswer(list(items.values()), frozenset(unchanged - items.keys()), cursor)
+
+
+def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> ItemsAnswer | None:
+    """The items of a long answer, checked from the first to the last; None if one shows twice."""
+    shown: set[int] = set()
+    unchanged: set[int] = set()
+    first: list[Item] = []
+    try:
+        for element in elements:
+            number = _id_of(element)
+            if _is_stub(element):
+                unchanged.add(number)
+                continue
+            if number in shown:
+                return None
+            shown.add(number)
+            if len(first) < FEW:
+                first.append(decode(element))
+    except ValueError:
+        raise _unbelievable() from None
+    few = len(shown) == len(first)
+    items = first if few else _LongItems(elements, frozenset(shown), decode)
+    return ItemsAnswer(items, frozenset(unchanged - shown), cursor)
 
 
 def decode_written(
@@ -97,8 +148,8 @@ def decode_object(answer: Answer) -> dict[str, Any]:
     return payload
 
 
-def _list(payload: Any) -> list[Any]:
-    if not isinstance(payload, list):
+def _list(payload: Any) -> Iterable[Any]:
+    if not isinstance(payload, list | LongList):
         raise _unbelievable()
     return payload
 
@@ -115,6 +166,8 @@ def _id_of(element: Any) -> int:
 
 def _is_stub(element: Mapping[str, Any]) -> bool:
     """Whether it only names an item; one said to be changed that shows nothing is neither."""
+    if len(element) == len(_STUB) and element.get("changed") is False:
+        return True
     if any(value is not None for key, value in element.items() if key not in _STUB):
         return False
     if element.get("changed") in (True, "true", 1):

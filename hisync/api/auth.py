@@ -71,8 +71,6 @@ class SessionAuth(httpx.Auth):
         expected_account: the only account that may log in, None for any.
     """
 
-    requires_response_body = True
-
     def __init__(
         self,
         base_url: str,
@@ -151,6 +149,9 @@ class SessionAuth(httpx.Auth):
             yield from self._log_in(request)
         self._sign(request)
         response = yield request
+        if request.extensions.get("long", False):
+            return  # who reads its body sees whether the session is lost
+        response.read()
         if self._is_lost(response) and request.extensions.get("renew", True):
             yield from self._log_in(request)
             self._sign(request)
@@ -182,6 +183,7 @@ class SessionAuth(httpx.Auth):
             headers={n: request.headers[n] for n in _COPIED_HEADERS if n in request.headers},
             extensions={**request.extensions, "cause": "login"},
         )
+        response.read()
         answer = read_answer(response, now=self._now(), redact=self._secrets.redact)
         if isinstance(answer, ServiceError):
             raise self._refuse(answer)

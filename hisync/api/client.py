@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import tzinfo
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -56,6 +57,7 @@ class HiTask:
         transport: httpx.BaseTransport | None = None,
         timeouts: httpx.Timeout | None = None,
         now: Callable[[], float] = time.time,
+        folder: Path | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -71,6 +73,8 @@ class HiTask:
             transport: how requests travel; None for real HTTP.
             timeouts: None for 10 s to connect, 60 s to read, 30 s to write.
             now: the time in seconds since the epoch.
+            folder: where answers are kept for a moment that are too long for memory; None for the
+                system's own place.
 
         Raises:
             ConfigurationError: the base URL can't be one.
@@ -79,6 +83,7 @@ class HiTask:
         self._connection = Connection(
             base_url, credentials, grant=grant, transport=transport, timeouts=timeouts, now=now
         )
+        self._connection.folder = folder
         self._time_unit: TimeUnit = time_unit
         self._wants_title = False
         self._reported: set[str] = set()
@@ -143,12 +148,12 @@ class HiTask:
 
     def fetch_items(self) -> ItemsAnswer:
         """Every item that the account sees."""
-        return self._connection.call("GET", "/item", "full", self._decode_items)
+        return self._connection.call("GET", "/item", "full", self._decode_items, long=True)
 
     def fetch_delta(self, cursor: str) -> ItemsAnswer:
         """What changed since the answer that the cursor came with."""
         path = f"/item/delta/{quote(cursor, safe='')}"
-        return self._connection.call("GET", path, "delta", self._decode_items)
+        return self._connection.call("GET", path, "delta", self._decode_items, long=True)
 
     def fetch_account(self) -> dict[str, Any]:
         """The account, as the wire has it.

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 import httpx
 import structlog
 
 from hisync.api.auth import Credentials, SessionAuth
-from hisync.api.outcomes import Answer, read_answer
+from hisync.api.body import read_body
+from hisync.api.outcomes import Answer, SessionLostError, read_answer
 from hisync.api.reports import log_service_error
 from hisync.api.secrets import silence_http_loggers
 from hisync.errors import (
@@ -52,7 +56,10 @@ class Connection:
         secrets: what is kept out of every text.
         clock_skew: the seconds that the local clock is ahead of hiTask's, None before an answer.
         requests: how many requests were sent, logins and repeats included.
+        folder: where answers are kept that are too long for memory, None for the system's own.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -101,6 +108,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         renew: bool = True,
+        long: bool = False,
     ) -> _T:
         """Send a request and return what its answer holds.
 
@@ -112,21 +120,26 @@ class Connection:
             params: the query.
             form: the body.
             renew: whether a lost session is renewed for it.
+            long: whether the answer may be a list too long to hold in memory.
 
         Raises:
             ServiceError: hiTask's error, or none that could be read.
             HisyncError: the request can't be made at all.
         """
         self.auth.check()
-        outcome = self._exchange(
-            self._client.build_request(
-                method,
-                self._base + path,
-                params=params,
-                data=form,
-                extensions={"cause": cause, "renew": renew},
-            )
+        request = partial(
+            self._client.build_request,
+            method,
+            self._base + path,
+            params=params,
+            data=form,
+            extensions={"cause": cause, "renew": renew, "long": long},
         )
+        once_more = long and renew
+        outcome = self._exchange(request(), may_be_lost=once_more)
+        if once_more and isinstance(outcome, SessionLostError):
+            self.auth.forget_session()
+            outcome = self._exchange(request())
         # Raised here and not where it was caught: with neither the request nor the library's
         # error, whose URLs hold secrets, anywhere in its traceback.
         if isinstance(outcome, HisyncError):
@@ -137,10 +150,15 @@ class Connection:
             log_service_error(self._log, error, method, path)
             raise
 
-    def _exchange(self, request: httpx.Request) -> Answer | HisyncError:
+    def _exchange(
+        self, request: httpx.Request, *, may_be_lost: bool = False
+    ) -> Answer | HisyncError:
         path = self._path_of(request)
         try:
-            response = self._client.send(request)
+            response = self._client.send(request, stream=True)
+            with closing(response):
+                long = request.extensions["long"]
+                body = read_body(response, self.folder) if long else response.read()
         except ServiceError as error:
             return error.with_traceback(None)  # of the login, which logs its own, or of the grant
         except httpx.HTTPError as error:
@@ -152,8 +170,9 @@ class Connection:
             return failure
         except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
-        answer = read_answer(response, now=self._now(), redact=self.secrets.redact)
-        if isinstance(answer, ServiceError):
+        answer = read_answer(response, body, now=self._now(), redact=self.secrets.redact)
+        lost = may_be_lost and isinstance(answer, SessionLostError)
+        if isinstance(answer, ServiceError) and not lost:
             log_service_error(self._log, answer, request.method, path)
         return answer
 

@@ -27,6 +27,8 @@ def decode_date(text: str, *, day: bool = False) -> datetime:
         return datetime(read.year, read.month, read.day)  # noqa: DTZ001 - a day has no zone
     if read.tzinfo is None:
         return read
+    if read.tzinfo is UTC:
+        return read.replace(tzinfo=None)
     try:
         return read.astimezone(UTC).replace(tzinfo=None)
     except OverflowError as error:

@@ -23,6 +23,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from hisync.api.long_list import LongList
 from hisync.errors import (
     GoneError,
     LookAgainError,
@@ -105,18 +106,24 @@ class Answer:
 
 
 def read_answer(
-    response: httpx.Response, *, now: float, redact: Callable[[str], str] = str
+    response: httpx.Response,
+    body: bytes | LongList | None = None,
+    *,
+    now: float,
+    redact: Callable[[str], str] = str,
 ) -> Answer | ServiceError:
     """The answer in a response, or the error that it is.
 
     Args:
-        response: a response whose body was read.
+        response: the response.
+        body: its body, None for one that was read with the response.
         now: the time in seconds since the epoch, for a `Retry-After` that is a date.
         redact: takes secrets out of the service's own words.
     """
     status = response.status_code
+    body = response.content if body is None else body
     try:
-        payload, readable = decode_body(response.content), True
+        payload, readable = body if isinstance(body, LongList) else decode_body(body), True
     except ValueError:
         payload, readable = None, False
     code = _code_of(payload)
@@ -126,7 +133,7 @@ def read_answer(
     if kind is not None:
         message = redact(said or _words_for(status, code))[:_MESSAGE_LENGTH]
         return kind(message, status=status, code=code, retry_after=wait)
-    if status == _NO_CONTENT and not response.content:
+    if status == _NO_CONTENT and not body:
         return Answer({"response_status": 0}, response.headers)
     if not readable:
         return RetryLaterError(NOT_AN_ANSWER, status=status, retry_after=wait)

@@ -19,6 +19,7 @@ from hisync.errors import MirrorError, SchemaError
 from hisync.mirror import changes, records, requests, rows, state
 from hisync.mirror.histories import comment_progress
 from hisync.mirror.store import Mirror
+from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES
 
 LONG: Final = 3600.0
 """Seconds after which a change that a cycle has passed by counts as waiting for long."""
@@ -41,7 +42,7 @@ class Status:
         last_cycle: what the last cycle did, None before the first.
         trouble: why no cycle has finished since, None if one has.
         quiet_until: until when hiTask asked not to be asked.
-        rows: rows by item table.
+        rows: rows by table.
         changes: changes that wait or were rejected, by state.
         rejected: the newest of those that were rejected.
         stuck: rejected rows that others wait for.
@@ -153,7 +154,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "last_cycle": memory.last_cycle,
         "trouble": memory.trouble,
         "quiet_until": memory.quiet_until,
-        "rows": dict(rows.count_rows(connection)),
+        "rows": dict(rows.count_rows(connection, EDITED_TABLES | SHOWN_TABLES)),
         "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),
         "changes": {name: n for name, n in sorted(counted.items()) if name not in _OVER},
         "rejected": examples.changes_in(connection, "rejected"),

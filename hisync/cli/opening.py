@@ -116,6 +116,7 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
             password_encoding=config.hitask.password_encoding,
             time_unit=config.hitask.time_unit,
             grant=purse.grant,
+            folder=mirror.path.parent,
         ) as api:
             configure_logging(config.log.level, config.log.format, redact=api.redact)
             with mirror.reading() as connection:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from hisync.change import Change
 from hisync.items import JSON_TYPES, Field, FieldType, fields_of
 from hisync.mirror import sqlite
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.folding import fold_changes
 from hisync.mirror.tables import ITEM_TABLES, change_log
 
@@ -44,7 +44,7 @@ def unfinished(
     queries: Iterable[Select[Any]] = (
         [query]
         if guids is None
-        else [query.where(change_log.c.row_guid.in_(chunk)) for chunk in chunks(guids)]
+        else [query.where(among(change_log.c.row_guid, chunk)) for chunk in chunks(guids)]
     )
     for one in queries:
         for row in connection.execute(one).mappings():
@@ -58,7 +58,7 @@ def load(connection: Connection, seqs: Iterable[int]) -> dict[int, Change]:
         row["seq"]: _change(row)
         for chunk in chunks(seqs)
         for row in connection.execute(
-            select(change_log).where(change_log.c.seq.in_(chunk))
+            select(change_log).where(among(change_log.c.seq, chunk))
         ).mappings()
     }
 
@@ -68,7 +68,7 @@ def history(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str
     query = select(change_log).order_by(change_log.c.seq)
     found: dict[tuple[str, str], list[Change]] = {}
     for chunk in chunks(guids):
-        rows = connection.execute(query.where(change_log.c.row_guid.in_(chunk))).mappings()
+        rows = connection.execute(query.where(among(change_log.c.row_guid, chunk))).mappings()
         for row in rows:
             found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
@@ -108,7 +108,7 @@ def set_state(
     if attempted:
         values["attempts"] = change_log.c.attempts + 1
     for chunk in chunks(seqs):
-        connection.execute(update(change_log).where(change_log.c.seq.in_(chunk)).values(values))
+        connection.execute(update(change_log).where(among(change_log.c.seq, chunk)).values(values))
 
 
 def move(connection: Connection, guid: str, table: str, *, to: str) -> None:

@@ -19,7 +19,7 @@ from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Place
 from hisync.items import Field, FieldType
 from hisync.mirror import changes
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.intents import Intent, load_raw
 from hisync.mirror.tables import (
@@ -77,7 +77,7 @@ def load_comments(connection: Connection, guids: Iterable[str]) -> dict[str, Loc
     return {
         guid: row
         for chunk in chunks(guids)
-        for guid, row in _load(connection, _raw().where(comments.c.guid.in_(chunk)))
+        for guid, row in _load(connection, _raw().where(among(comments.c.guid, chunk)))
     }
 
 
@@ -86,7 +86,7 @@ def comments_of(connection: Connection, items: Iterable[str]) -> dict[str, Local
     return {
         guid: row
         for chunk in chunks(items)
-        for guid, row in _load(connection, _raw().where(comments.c.item_guid.in_(chunk)))
+        for guid, row in _load(connection, _raw().where(among(comments.c.item_guid, chunk)))
     }
 
 
@@ -122,7 +122,7 @@ def clear_id(connection: Connection, guid: str) -> None:
 def delete_comments(connection: Connection, guids: Iterable[str]) -> None:
     """Take rows out."""
     for chunk in chunks(guids):
-        connection.execute(delete(comments).where(comments.c.guid.in_(chunk)))
+        connection.execute(delete(comments).where(among(comments.c.guid, chunk)))
 
 
 def add_names(connection: Connection, names: Mapping[int, str]) -> None:
@@ -187,7 +187,7 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
     base = sync_base.c
     for chunk in chunks(wanted):
         for guid, number in connection.execute(
-            select(base.guid, base.id).where(base.guid.in_(chunk))
+            select(base.guid, base.id).where(among(base.guid, chunk))
         ):
             found[guid] = Place(guid, number)
     for table in ITEM_TABLES.values():
@@ -195,7 +195,7 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
         names = ("permission", "last_comment_id", "version", "archived")
         query = select(item.guid, *(type_coerce(item[n], NullType()).label(n) for n in names))
         for chunk in chunks(wanted):
-            for row in connection.execute(query.where(item.guid.in_(chunk))).mappings():
+            for row in connection.execute(query.where(among(item.guid, chunk))).mappings():
                 known = found.get(row["guid"])
                 found[row["guid"]] = Place(
                     guid=row["guid"],

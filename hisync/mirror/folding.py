@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import state, time_entries
-from hisync.mirror.base import Base, chunks, load_bases, save_bases
+from hisync.mirror.base import Base, among, chunks, load_bases, save_bases
 from hisync.mirror.tables import ITEM_TABLES, change_log
 from hisync.mirror.time_entries import counted
 
@@ -113,6 +113,6 @@ def _totals_now(connection: Connection, bases: Iterable[Base]) -> dict[str, int]
     for table, guids in by_table.items():
         columns = ITEM_TABLES[table].c
         for chunk in chunks(guids):
-            query = select(columns.guid, columns[SPENT]).where(columns.guid.in_(chunk))
+            query = select(columns.guid, columns[SPENT]).where(among(columns.guid, chunk))
             found |= {guid: counted(total) for guid, total in connection.execute(query)}
     return found

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.tables import ITEM_TABLES, comments, sync_base, sync_comments
 
 _NONE_SEEN: Final = 0
@@ -135,7 +135,7 @@ def read_again(connection: Connection, guid: str) -> None:
 def forget_read(connection: Connection, guids: Iterable[str]) -> None:
     """Forget what was read of these items' histories."""
     for chunk in chunks(guids):
-        connection.execute(delete(sync_comments).where(sync_comments.c.item_guid.in_(chunk)))
+        connection.execute(delete(sync_comments).where(among(sync_comments.c.item_guid, chunk)))
 
 
 def comment_progress(connection: Connection) -> tuple[int, int]:

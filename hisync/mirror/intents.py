@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Connection, delete, insert, select
 
 from hisync.items import TABLES, Value, Values
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.tables import sync_intents
 
@@ -88,7 +88,7 @@ def save_intent(connection: Connection, intent: Intent) -> None:
 def forget_intents(connection: Connection, guids: Iterable[str]) -> None:
     """Their outcomes are known."""
     for chunk in chunks(guids):
-        connection.execute(delete(sync_intents).where(sync_intents.c.guid.in_(chunk)))
+        connection.execute(delete(sync_intents).where(among(sync_intents.c.guid, chunk)))
 
 
 def _decode(table: str, sent: Mapping[str, Any]) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.types import NullType
 
 from hisync.items import Values, fields_of
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES, users
 
@@ -52,7 +52,7 @@ def save_shown(
     read = {row["id"] for row in rows}
     gone = [] if kept is None else [id_ for id_ in known if id_ not in read and id_ not in kept]
     for chunk in chunks(gone):
-        connection.execute(delete(table).where(table.c.id.in_(chunk)))
+        connection.execute(delete(table).where(among(table.c.id, chunk)))
     return len(changed) + len(gone)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, type_coerce, update
 from sqlalchemy.types import NullType
 
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import cell_text, to_json
 from hisync.mirror.rows import LocalRow, load_rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, sync_base
@@ -65,7 +65,7 @@ def last_states(connection: Connection, guids: Iterable[str]) -> dict[tuple[str,
     return {
         (table, guid): state
         for chunk in chunks(guids)
-        for table, guid, state in connection.execute(query.where(log.row_guid.in_(chunk)))
+        for table, guid, state in connection.execute(query.where(among(log.row_guid, chunk)))
     }
 
 
@@ -111,6 +111,6 @@ def move_changes(connection: Connection, seqs: Iterable[int], table: str, guid: 
     for chunk in chunks(seqs):
         connection.execute(
             update(change_log)
-            .where(change_log.c.seq.in_(chunk))
+            .where(among(change_log.c.seq, chunk))
             .values(table_name=table, row_guid=guid)
         )

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, select, type_coerce, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Select, Table, delete, func, select, type_coerce, update
 from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
-from hisync.mirror.base import chunks
+from hisync.mirror.base import among, chunks
+from hisync.mirror.bulk import put_rows
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
 
@@ -48,7 +48,7 @@ def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[
     column = ITEM_TABLES[table].c.guid
     found: dict[str, LocalRow] = {}
     for chunk in chunks(guids):
-        for row in connection.execute(_raw(table).where(column.in_(chunk))).mappings():
+        for row in connection.execute(_raw(table).where(among(column, chunk))).mappings():
             values, unreadable = decode_row(table, dict(row))
             found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
     return found
@@ -83,21 +83,7 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
         table: the item table.
         rows: each with `guid`, `id` and every column of the table.
     """
-    if not rows:
-        return
-    target = ITEM_TABLES[table]
-    upsert = insert(target)
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=[target.c.guid],
-            set_={c.name: upsert.excluded[c.name] for c in target.c if c.name != "guid"},
-        ),
-        [_complete(table, row) for row in rows],
-    )
-
-
-def _complete(table: str, row: Mapping[str, Value]) -> dict[str, Value]:
-    return {column: f.empty for column, f in fields_of(table).items()} | dict(row)
+    put_rows(connection, ITEM_TABLES[table], rows)
 
 
 def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:
@@ -111,7 +97,7 @@ def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> Non
     """Take rows out of a table."""
     column = ITEM_TABLES[table].c.guid
     for chunk in chunks(guids):
-        connection.execute(delete(ITEM_TABLES[table]).where(column.in_(chunk)))
+        connection.execute(delete(ITEM_TABLES[table]).where(among(column, chunk)))
 
 
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
@@ -120,7 +106,9 @@ def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[
     wanted = list(guids)
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
-            query = select(table.c.parent_guid, table.c.guid).where(table.c.parent_guid.in_(chunk))
+            query = select(table.c.parent_guid, table.c.guid).where(
+                among(table.c.parent_guid, chunk)
+            )
             for parent, guid in connection.execute(query):
                 found.setdefault(parent, []).append(guid)
     return found
@@ -136,7 +124,7 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
     while wanted:
         for table in ITEM_TABLES.values():
             for chunk in chunks(wanted):
-                query = select(table.c.guid, table.c.parent_guid).where(table.c.guid.in_(chunk))
+                query = select(table.c.guid, table.c.parent_guid).where(among(table.c.guid, chunk))
                 known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
@@ -149,7 +137,7 @@ def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, in
     for table in ITEM_TABLES.values():
         for chunk in chunks(wanted):
             query = select(table.c.guid, type_coerce(table.c.permission, NullType()))
-            for guid, level in connection.execute(query.where(table.c.guid.in_(chunk))):
+            for guid, level in connection.execute(query.where(among(table.c.guid, chunk))):
                 found[guid] = level if isinstance(level, int) else None
     return found
 
@@ -163,11 +151,11 @@ def _key(parent: Any) -> str | None:
     return key
 
 
-def count_rows(connection: Connection) -> Counter[str]:
-    """How many rows each item table has."""
+def count_rows(connection: Connection, tables: Mapping[str, Table] = ITEM_TABLES) -> Counter[str]:
+    """How many rows each item table has, or each of these tables."""
     return Counter(
         {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for name, table in ITEM_TABLES.items()
+            for name, table in tables.items()
         }
     )

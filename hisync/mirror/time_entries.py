@@ -28,7 +28,7 @@ from sqlalchemy.types import NullType
 
 from hisync.change import Change
 from hisync.items import SPENT
-from hisync.mirror.base import CHUNK, chunks
+from hisync.mirror.base import CHUNK, among, chunks
 from hisync.mirror.ledger import COUNTED_MINUTES, MOST_MINUTES
 from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
 
@@ -77,7 +77,7 @@ def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cell
     return {
         row["guid"]: {str(column): cell for column, cell in row.items()}
         for chunk in chunks(guids)
-        for row in connection.execute(query.where(time_entries.c.guid.in_(chunk))).mappings()
+        for row in connection.execute(query.where(among(time_entries.c.guid, chunk))).mappings()
     }
 
 
@@ -155,7 +155,7 @@ def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:
         guid: int(minutes or 0)
         for chunk in chunks(guids)
         for guid, minutes in connection.execute(
-            select(item, total).where(item.in_(chunk)).group_by(item)
+            select(item, total).where(among(item, chunk)).group_by(item)
         )
     }
 
@@ -173,7 +173,7 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
     query = query.where(spent != entries)
     if len(guids) <= CHUNK:
-        query = query.where(item.guid.in_(guids))
+        query = query.where(among(item.guid, guids))
     wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
     return [Unsettled(*row) for row in connection.execute(query) if row[0] in wanted]
 

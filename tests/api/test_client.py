@@ -435,7 +435,7 @@ def test_what_looks_odd_is_said_once() -> None:
         api.fetch_items()
     assert [entry["event"] for entry in logs] == ["time_unit_doubtful", "category_missing"]
     answer = connect(Service(items(wire_item(1, time_est=1.5))), time_unit="hours").fetch_items()
-    assert answer.items[0].values["time_est_minutes"] == 90
+    assert next(iter(answer.items)).values["time_est_minutes"] == 90
 
 
 def test_the_clock_skew_comes_from_the_last_answer() -> None:

@@ -388,3 +388,19 @@ def test_time_on_an_item_that_is_deleted_there_creates_it_anew_where_policy_says
     assert again is not None
     assert spent(world, again) == 30
     adds_up(world)
+
+
+@pytest.mark.parametrize(("before", "minutes"), [(0, 6), (50, 6), (50, -10)])
+def test_the_same_minutes_added_on_both_sides_count_twice(
+    world: World, before: int, minutes: int
+) -> None:
+    number = task(world, spent=before)
+    colleague_adds(world, number, minutes)
+    world.sql(LOG, ENTRY, TASK, minutes)
+    world.sync()
+    assert spent(world, number) == before + 2 * minutes
+    assert [e["minutes"] for e in entries(world) if e["source"] == "local"] == [minutes]
+    adds_up(world)
+    world.service.reset_log()
+    world.sync()
+    assert world.writes() == []

@@ -1,0 +1,89 @@
+"""A list of the wire that is too long to hold in memory: kept in a file, parsed part by part.
+
+No JSON library that is quick enough parses a stream, so the list is cut into parts and each is
+parsed by itself. A cut is right where what stands before it is a list by itself: then no bracket
+and no quote is open. Public: `LongList`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+PART: Final = 1 << 19
+"""The bytes of a part, about: some three hundred items."""
+
+TRIES: Final = 20
+"""How many places are tried in a part, from its end."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_SEPARATOR: Final = re.compile(rb"\}\s*,\s*(?=(\{\s*\"[^\"]{0,40}\"))")
+"""Between two objects of a list, with how the second one begins."""
+
+
+class LongList:
+    """The elements of a JSON list in a file, as often as they are asked for.
+
+    It closes the file when it is no longer needed.
+    """
+
+    def __init__(self, file: BinaryIO, decode: Callable[[bytes], Any] = orjson.loads) -> None:
+        """Take over a file.
+
+        Args:
+            file: the text of the list, in UTF-8.
+            decode: parses what is left when no part can be cut off any more.
+        """
+        self._file = file
+        self._decode = decode
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        """The elements, in order.
+
+        Raises:
+            ValueError: it is no list from its first character to its last; what came before the
+                fault has been given out by then.
+        """
+        self._file.seek(0)
+        rest = self._file.read(PART).removeprefix(_BOM).lstrip()
+        if not rest.startswith(b"["):
+            raise ValueError("no list")
+        rest, head, size = rest[1:], b"", PART
+        while more := self._file.read(size):
+            rest += more
+            part, rest, head = _cut(rest, head)
+            size = PART if part else 2 * size  # no place to cut: not looked for in every part
+            yield from part
+        # The last part decides whether the list is whole: nothing may be missing or follow.
+        yield from self._decode(b"[" + rest)
+
+
+def _cut(text: bytes, head: bytes) -> tuple[list[Any], bytes, bytes]:
+    """Cut as many elements off as are whole.
+
+    Args:
+        text: what follows the list's bracket, or a separator.
+        head: how elements were seen to begin, empty before the first cut.
+
+    Returns:
+        The elements, what is left, and how the next element begins.
+    """
+    places: list[re.Match[bytes]] = []
+    end = len(text)
+    while len(places) < TRIES and (end := text.rfind(b"}", 0, end)) >= 0:
+        if place := _SEPARATOR.match(text, end):
+            places.append(place)
+    # Elements of one kind begin alike; what is nested in them mostly begins in another way.
+    for place in sorted(places, key=lambda place: place[1] != head):
+        try:
+            part = orjson.loads(b"[" + text[: place.start() + 1] + b"]")
+        except orjson.JSONDecodeError:
+            continue  # within an element: one of its own lists, or a text that looks like this
+        return part, text[place.end() :], place[1]
+    return [], text, head
