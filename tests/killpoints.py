@@ -20,8 +20,8 @@ from tests.proof.killing import Count, kill_points
 from tests.proof.scenarios import SCENARIOS, SERVERS, TROUBLES
 from tests.proof.sim import memory_folder, quietly
 
-Job = tuple[str, str]
-"""The name of a scenario, and that of a server."""
+Job = tuple[str, str, bool]
+"""The name of a scenario, that of a server, and whether only the plain run is made."""
 
 
 def all_scenarios() -> dict[str, Edge]:
@@ -39,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="scenarios with this text in their names")
     parser.add_argument("--server", default="", help="servers with this text in their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--plain", action="store_true", help="kill none")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
     jobs = [
-        (name, server)
+        (name, server, options.plain)
         for name in all_scenarios()
         if options.only in name
         for server in SERVERS
@@ -55,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"FAILED: {job[0]} [{job[1]}]\n{failure}", flush=True)
         if total.failures and options.x:
             break
-    names = {name for name, _ in jobs}
+    names = {name for name, *_ in jobs}
     print(
-        f"{len(names)} scenarios on {len({server for _, server in jobs})} kinds of servers, "
+        f"{len(names)} scenarios on {len({server for _, server, _ in jobs})} kinds of servers, "
         f"{total.scenarios} plain runs, {total.kill_points} kill points, "
         f"{len(total.failures)} failures, {time.monotonic() - started:.0f} s"
     )
@@ -75,7 +76,7 @@ def _run(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Count]]:
 def run_job(job: Job) -> tuple[Job, Count]:
     """Run one scenario on one server."""
     quietly()
-    name, server = job
+    name, server, plain = job
     count = Count()
     scenario = all_scenarios()[name]
     with memory_folder() as folder:
@@ -83,6 +84,8 @@ def run_job(job: Job) -> tuple[Job, Count]:
             for step in kill_points(folder, scenario, SERVERS[server], strict=not SERVERS[server]):
                 count.scenarios += step == 0
                 count.kill_points += step > 0
+                if plain:
+                    break
         except Exception:  # noqa: BLE001 - reported with its trace
             count.failures.append(traceback.format_exc())
     return job, count

@@ -84,6 +84,8 @@ def _found(run: Ended) -> set[str]:
     hidden = [item for item in model.items() if item not in live]
     kept |= marks_in([item.values for item in hidden])
     kept |= marks_in([unit.value for item in hidden for unit in model.comments(item.id)])
+    if not run.sim.rules.comments:  # then they are hiTask's alone
+        kept |= marks_in([unit.value for item in live for unit in model.comments(item.id)])
     if run.late:  # what a late write went over is in the log, which is all that can be done
         kept |= marks_in(run.ask("SELECT new_values FROM change_log"))
     refused = "SELECT message FROM comments WHERE id IS NULL"
@@ -96,7 +98,8 @@ def _doubled(run: Ended) -> Iterator[str]:
     model = run.sim.service.model
     if run.late:
         return
-    guids = Counter(item.guid for item in model.items())
+    # An item that was hidden and is still edited here is made anew, as policy may say.
+    guids = Counter(item.guid for item in model.items(model.users[0]))
     yield from (
         f"doubled: {number} items of {guid}" for guid, number in guids.items() if number > 1
     )

@@ -28,7 +28,7 @@ ACTING: Final = 0.08
 """How likely somebody acts at one moment of the engine's work."""
 
 POLICIES: Final[tuple[PolicyName, ...]] = ("remote", "remote", "local", "newest")
-HEALING: Final = 14
+HEALING: Final = 10
 """Cycles within which everything has to come to rest once nothing goes wrong any more."""
 
 
@@ -152,11 +152,17 @@ class Story:
         sim.die_at = 0
         sim.service.settle()
         sim.note("healed")
+        self.come_to_rest(700.0)
+        if sim.rules.comments:  # a comment deleted before the last one shows in a week
+            self.come_to_rest(8 * 86400.0)
+
+    def come_to_rest(self, pause: float) -> None:
+        """Cycles until nothing moves any more."""
+        sim = self.sim
         for number in range(HEALING):
-            sim.time.sleep(700.0 if number < HEALING - 4 else 8 * 86400.0)
+            sim.time.sleep(pause if number == 0 else 700.0)
             with suppress(ServiceError):
-                engine = sim.engine
-                engine.allow_removals = engine.allow_deletes = 100
+                sim.engine.allow_removals = sim.engine.allow_deletes = 100
             moved = self.cycle(full=number == 1)
             if number > 1 and not moved and not self.waits():
                 return

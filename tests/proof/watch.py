@@ -29,6 +29,7 @@ class Watch:
         self.marks = marks
         self.engine_removed: set[int] = set()
         self._version = -1
+        self._ids: dict[str, int] = {}
         self._rows = self._read_rows()
         self._live = self._read_live()
         self._reading: set[str] = set()
@@ -63,7 +64,7 @@ class Watch:
         self._version = version
         now = self._read_rows()
         for guid in self._rows.keys() - now.keys():
-            number = self._rows[guid]
+            number = self._ids.get(guid)
             known = guid in self.people.deleted or number in self.colleagues.gone
             assert known, f"row {guid} ({number}) deleted here, not proven there"
         self._rows = now
@@ -81,7 +82,10 @@ class Watch:
             assert not 0 <= last - first < MINUTE, f"more than {budget} requests from {first} on"
 
     def _read_rows(self) -> dict[str, int | None]:
-        return {row["guid"]: row["id"] for row in self.sim.person.execute(_ROWS).fetchall()}
+        rows = {row["guid"]: row["id"] for row in self.sim.person.execute(_ROWS).fetchall()}
+        # A row that people replaced has no id for a while; it is that item's still.
+        self._ids.update((guid, number) for guid, number in rows.items() if number is not None)
+        return rows
 
     def _read_live(self) -> dict[int, str]:
         return {item.id: item.guid for item in self.sim.service.model.store.live.values()}
