@@ -62,7 +62,7 @@ class World:
     transport: httpx.BaseTransport | None = None
     backend: Backend = "sqlite"
     _served: str | None = None
-    _person: postgres.Client | None = None
+    _client: postgres.Client | None = None
     _mirror: Mirror | None = None
     _engine: Engine | None = None
 
@@ -114,9 +114,9 @@ class World:
             self._mirror.close()
         if self._engine is not None:
             self._engine.api.close()
-        if self._person is not None:
-            self._person.close()
-        self._mirror = self._engine = self._person = None
+        if self._client is not None:
+            self._client.close()
+        self._mirror = self._engine = self._client = None
 
     def close(self) -> None:
         """End it; a database on the server is dropped."""
@@ -143,8 +143,8 @@ class World:
     def client(self) -> Iterator[sqlite3.Connection]:
         """A SQL client of somebody's; PostgreSQL's can only `execute`."""
         if self.backend == "postgresql":
-            self._person = self._person or postgres.Client(self.served)
-            yield cast("sqlite3.Connection", self._person)
+            self._client = self._client or postgres.Client(self.served)
+            yield cast("sqlite3.Connection", self._client)
             return
         connection = sqlite3.connect(self.database, isolation_level=None)
         connection.row_factory = sqlite3.Row

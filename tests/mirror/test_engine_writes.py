@@ -299,8 +299,8 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 
 def test_another_engine(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="not postgresql"):
-        open_mirror("postgresql://localhost/mirror")
+    with pytest.raises(ConfigurationError, match="not mysql"):
+        open_mirror("mysql://localhost/mirror")
 
 
 # The permissions of the files

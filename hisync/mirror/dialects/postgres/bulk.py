@@ -99,6 +99,9 @@ def _upsert(table: Table, dialect: Dialect) -> str:
 
 def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
     """The condition that a column is one of these, as one parameter."""
+    if len(keys) == 1:
+        alone: ColumnElement[bool] = column == keys[0]
+        return alone
     array = literal(list(keys), ARRAY(column.type))
     return column == any_(array)
 
