@@ -286,6 +286,8 @@ def value_faults() -> list[tuple[str, str, str]]:
         ("hitask.base_url", f'"https://me:{SECRET}"', "an https:// URL"),
         ("database.file_mode", '"600x"', "octal"),
         ("database.file_mode", '"0777"', "octal"),
+        ("database.schema", '"Team A"', "lower-case letters, digits and underscores"),
+        ("database.schema", '"pg_mine"', "not beginning with"),
         ("database.file_mode", '"0400"', "octal"),
         ("database.file_mode", "0o600", "text in quotes"),
         ("database.url", '"hisync.db"', "sqlite:///FILE"),

@@ -134,6 +134,16 @@ def resolve_path(text: str, folder: Path) -> str:
         raise ValueError('must be a path; the home folder that "~" names is not known') from None
 
 
+def check_schema(name: str) -> str:
+    """The name of a PostgreSQL schema that needs no quotes anywhere; empty for the default."""
+    if name and (not re.fullmatch(r"[a-z_][a-z0-9_]{0,54}", name) or name.startswith("pg_")):
+        raise ValueError(
+            "must be lower-case letters, digits and underscores, at most 55, not beginning with"
+            ' a digit or "pg_"; or "" for the connection\'s own'
+        )
+    return name
+
+
 def check_database_url(text: str, folder: Path) -> str:
     """The database as an SQLAlchemy URL; a relative SQLite path starts in `folder`."""
     # Half a second of import that `hisync --help` need not pay.

@@ -128,7 +128,7 @@ class DatabaseSettings(Section):
     auto_upgrade: bool = True
     file_mode: Annotated[str, AfterValidator(checks.check_file_mode)] = "0600"
     # "schema" itself is a name that pydantic's models keep for themselves.
-    schema_name: str = Field("", alias="schema")
+    schema_name: Annotated[str, AfterValidator(checks.check_schema)] = Field("", alias="schema")
 
     @property
     def is_sqlite(self) -> bool:

@@ -34,6 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The database engine of the test's mirrors."""
     chosen: Backend = getattr(request, "param", "sqlite")
+    if chosen == "postgresql" and request.node.get_closest_marker("sqlite_only"):
+        pytest.skip("of SQLite only")
     return chosen
 
 

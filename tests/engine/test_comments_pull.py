@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from sqlalchemy import text
 
 from hisync.items import derived_guid
 from hisync.sandbox import Fault
@@ -57,7 +58,7 @@ def test_an_author_whom_the_service_does_not_show_is_known_by_name(talk: World) 
     they_say(talk, "Rye?")
     author = talk.service.model.user("tariq@example.com")
     with talk.engine.mirror.writing() as connection:
-        connection.exec_driver_sql("DELETE FROM users WHERE id = ?", (author.id,))
+        connection.execute(text("DELETE FROM users WHERE id = :id"), {"id": author.id})
     talk.sync()
     assert talk.one("SELECT full_name FROM users WHERE id = ?", author.id) == {
         "full_name": author.name

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hisync.cycle import preview
 from hisync.errors import StopError
@@ -109,7 +110,7 @@ def test_a_comment_waits_for_its_item(talk: World) -> None:
 
 def test_a_comment_on_an_item_that_is_being_archived_is_said_before(talk: World) -> None:
     say(talk, "done with it")
-    talk.sql("UPDATE tasks SET archived = 1 WHERE guid = ?", ITEM)
+    talk.sql("UPDATE tasks SET archived = true WHERE guid = ?", ITEM)
     number = number_of(talk)
     talk.sync()
     assert talk.writes() == ["POST /item/comment", "POST /item/archive"]
@@ -165,7 +166,9 @@ def test_a_refused_one_that_is_deleted_is_nobodys_loss(talk: World) -> None:
 
 def test_lacking_permission_is_known_without_asking(talk: World) -> None:
     with talk.engine.mirror.writing() as connection:
-        connection.exec_driver_sql("UPDATE tasks SET permission = 10 WHERE guid = ?", (ITEM,))
+        connection.execute(
+            text("UPDATE tasks SET permission = 10 WHERE guid = :guid"), {"guid": ITEM}
+        )
     say(talk, "hi")
     assert talk.sync().requests == 1
     assert reason(talk) == "commenting needs permission 20 on the item, this account has 10"

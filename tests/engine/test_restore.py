@@ -33,7 +33,7 @@ def made_here(world: World) -> int:
 
 def archived_here(world: World) -> int:
     number = made_here(world)
-    world.sql("UPDATE tasks SET archived = 1 WHERE guid = ?", TASK)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
     world.sync()
     assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
     world.service.reset_log()
@@ -59,7 +59,7 @@ def test_an_archived_item_comes_back_under_its_old_key(
     number = made_here(world)
     before = world.one("SELECT * FROM tasks WHERE guid = ?", TASK)
     if where == "here":
-        world.sql("UPDATE tasks SET archived = 1 WHERE guid = ?", TASK)
+        world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
     else:
         archive_there(world, number)
     world.sync(full=True)
@@ -152,7 +152,7 @@ def test_what_is_still_here_needs_no_restoring(world: World) -> None:
 
 def test_what_waits_to_leave_is_named(world: World) -> None:
     made_here(world)
-    world.sql("UPDATE tasks SET archived = 1 WHERE guid = ?", TASK)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
     (note,) = restore(world.engine, TASK).notes
     assert "waits to be archived: `hisync changes discard 2`" in note
     world.sql("DELETE FROM tasks WHERE guid = ?", TASK)

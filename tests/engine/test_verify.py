@@ -90,7 +90,7 @@ def test_drift_names_the_cell_and_both_values_and_verifying_changes_nothing(worl
     task = a_task(world)
     with unseen(world) as client:
         client.execute(
-            "UPDATE tasks SET title = 'x', starred = NOT starred, archived = 1 WHERE id = ?",
+            "UPDATE tasks SET title = 'x', starred = NOT starred, archived = true WHERE id = ?",
             [task["id"]],
         )
     before = everything(world)
