@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     backends: list[Any] = ["sqlite"]
-    if getattr(metafunc.module, "BOTH", True) and "sqlite_only" not in marks:
+    if getattr(metafunc.module, "BOTH", False) and "sqlite_only" not in marks:
         heavier = [] if "core" in marks else [pytest.mark.slow]
         backends.append(pytest.param("postgresql", marks=heavier))
         metafunc.parametrize("backend", backends, indirect=True)

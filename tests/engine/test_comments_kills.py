@@ -12,6 +12,8 @@ from tests.engine.kill import ends_well_everywhere
 from tests.engine.talk import GUID, ITEM, ME, agree, here, make_item, say, there, they_say
 from tests.world import World
 
+BOTH = True
+
 COMMENTS = True
 pytestmark = pytest.mark.slow
 

@@ -28,6 +28,8 @@ from tests.engine.talk import (
 )
 from tests.world import World
 
+BOTH = True
+
 COMMENTS = True
 
 WEEK = 8 * 86400.0

@@ -10,6 +10,8 @@ from hisync.plan.actions import Policy
 from hisync.sandbox import traits_from
 from tests.world import World
 
+BOTH = True
+
 GUID = "00000000-0000-4000-8000-00000000000a"
 
 

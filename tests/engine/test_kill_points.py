@@ -10,6 +10,8 @@ from tests.engine.conftest import MakeWorld
 from tests.engine.kill import ends_well_everywhere, nothing_waits
 from tests.world import World
 
+BOTH = True
+
 pytestmark = pytest.mark.slow
 
 ROOT, LEAF, EDITED = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")

@@ -13,6 +13,8 @@ from hisync.sandbox import LOGIN, Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+BOTH = True
+
 ENTRY = "00000000-0000-4000-8000-0000000000e1"
 OTHER = "00000000-0000-4000-8000-0000000000e2"
 TASK = "00000000-0000-4000-8000-00000000000a"

@@ -10,6 +10,8 @@ from tests.engine.test_ledger import ENTRY, LOG, OTHER, adds_up, colleague_adds,
 from tests.engine.test_ledger import TASK as GUID
 from tests.world import World
 
+BOTH = True
+
 pytestmark = pytest.mark.slow
 
 

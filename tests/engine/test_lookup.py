@@ -9,6 +9,8 @@ from hisync.sandbox import LOGIN
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+BOTH = True
+
 GUID = "00000000-0000-4000-8000-00000000000a"
 OTHER = "00000000-0000-4000-8000-00000000000b"
 IGNORES_GUIDS = ["keeps_guid=false"]

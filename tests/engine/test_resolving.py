@@ -19,6 +19,8 @@ from hisync.sandbox import Fault
 from hisync.sight import Sight, load_sight
 from tests.world import World
 
+BOTH = True
+
 pytestmark = pytest.mark.slow
 
 GUID = "00000000-0000-4000-8000-00000000000a"

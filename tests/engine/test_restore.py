@@ -16,6 +16,8 @@ from hisync.subject import Restored, RestoreError
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+BOTH = True
+
 pytestmark = pytest.mark.slow
 
 PROJECT = "00000000-0000-4000-8000-00000000000a"

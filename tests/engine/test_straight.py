@@ -49,6 +49,7 @@ def test_the_mirror_of_an_empty_account_is_empty_and_quiet(new_world: MakeWorld)
     assert [item.title for item in world.service.model.items()] == ["The first one"]
 
 
+@pytest.mark.core
 def test_an_edit_on_hitask_arrives_with_the_next_delta(world: World) -> None:
     task = world.one(TASK)
     world.service.model.update(
@@ -61,6 +62,7 @@ def test_an_edit_on_hitask_arrives_with_the_next_delta(world: World) -> None:
     assert world.sync().pulled == 0
 
 
+@pytest.mark.core
 def test_inserted_rows_are_created_and_take_what_hitask_makes_of_them(world: World) -> None:
     world.sql("INSERT INTO tasks (title) VALUES ('Call Ann')")
     world.sql("INSERT INTO notes (title, message) VALUES ('N', 'Zeile 1\nZeile 2 \"x\"')")
@@ -75,6 +77,7 @@ def test_inserted_rows_are_created_and_take_what_hitask_makes_of_them(world: Wor
     assert world.sync().pushed == 0
 
 
+@pytest.mark.core
 def test_many_edits_of_a_row_become_one_request_with_the_changed_fields_only(
     world: World,
 ) -> None:
@@ -103,6 +106,7 @@ def test_what_cancels_out_costs_no_request(world: World) -> None:
     assert world.sql("SELECT 1 FROM sync_base WHERE dirty IS NOT NULL") == []
 
 
+@pytest.mark.core
 def test_a_deleted_row_is_deleted_there_and_kept_in_removed_rows(world: World) -> None:
     leaf = world.one(
         "SELECT * FROM tasks t WHERE permission = 100 AND NOT EXISTS "
