@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from hisync.errors import (
     BusyError,
@@ -28,6 +30,7 @@ from hisync.items import TABLES
 from hisync.mirror import migrate, rows, state
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
+from hisync.mirror.dialects.postgres import lock
 from hisync.mirror.dialects.postgres.lock import AdvisoryLock
 from hisync.mirror.dialects.postgres.views import VIEWS
 from hisync.mirror.store import Mirror, open_mirror
@@ -328,18 +331,36 @@ def test_a_second_writer_is_refused_and_told_of_the_first(mirror: Mirror, databa
 
 @pytest.mark.slow
 def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
-    lock = mirror._lock
-    assert isinstance(lock, AdvisoryLock)
-    assert lock._session is not None
-    lock._session.close()  # as a server that fails over does
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    held._session.close()  # as a server that fails over does
     put(mirror, "g", "a")  # had again
-    assert lock._session is not None
-    lock._session.close()
+    assert held._session is not None
+    held._session.close()
     with (
         open_mirror(server().url(database)).acquire(),
         pytest.raises(StaleWriterError, match="taken this mirror over"),
     ):
         put(mirror, "g", "b")
+
+
+def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    held._session.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "own_session", out_of_connections)
+        with pytest.raises(MirrorError, match="no connection left"):
+            put(mirror, "g", "a")
+    put(mirror, "g", "a")
+
+
+def out_of_connections(_engine: Engine) -> Session:
+    raise OperationalError(None, None, psycopg.OperationalError("FATAL: too many clients already"))
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ class AdvisoryLock:
         self._engine = engine
         self._schema = schema
         self._session: psycopg.Connection[Any] | None = None
+        self._wanted = False
 
     def acquire(self) -> None:
         """Take the lock.
@@ -36,23 +37,24 @@ class AdvisoryLock:
             raise LockedError(
                 f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
             )
+        self._wanted = True
 
     def release(self) -> None:
         """Give it back."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._wanted = False
+        self._drop()
 
     def holds(self) -> bool:
         """Whether it is still held, or could be had again when the server had lost it."""
-        if self._session is None:
+        if not self._wanted:
             return False
         try:
-            self._session.execute("SELECT 1")
+            if self._session is not None:
+                self._session.execute("SELECT 1")
+                return True
         except psycopg.OperationalError:
-            self.release()
-            return self._take()
-        return True
+            self._drop()
+        return self._take()
 
     def holder(self) -> int | None:
         """The process that has the lock, None if none has; 0 if it can't be told which."""
@@ -70,6 +72,11 @@ class AdvisoryLock:
             return None
         named = re.match(r"hisync (\d+)", row[0] or "")
         return int(named[1]) if named else 0
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def _take(self) -> bool:
         session = own_session(self._engine)
