@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 SUITE = "bookworm"
-INCLUDE = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,procps,iproute2,sqlite3,sudo,curl"
+INCLUDE = (
+    "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,procps,iproute2,sqlite3,sudo,"
+    "curl"
+)
 SOURCES = ("hisync", "migrations", "deploy", "pyproject.toml", "README.md", "LICENSE")
 
 
