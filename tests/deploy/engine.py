@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def find_python() -> Path:
 class Docker:
     """A running engine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        # Not pytest's folder: that is cleaned up by other runs, which must not meet our mounts.
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="hisync-docker-"))
         self._log = (folder / "dockerd.log").open("wb")
         socket = folder / "docker.sock"
         self._daemon = subprocess.Popen(
@@ -110,3 +112,13 @@ class Docker:
             self._daemon.kill()
             self._daemon.wait()
         self._log.close()
+        unmount_below(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def unmount_below(folder: Path) -> None:
+    """What the engine leaves mounted would keep the folder from being removed."""
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        target = Path(line.split()[1])
+        if target.is_relative_to(folder):
+            subprocess.run(["umount", str(target)], check=False, capture_output=True)

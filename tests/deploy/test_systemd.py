@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -29,20 +32,19 @@ UNIT = debian.ROOT / "deploy" / "hisync.service"
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine() -> Iterator[Machine]:
     """A machine with the service installed and ready."""
     debian.require(systemd_nspawn="systemd-container", mmdebstrap="mmdebstrap")
-    folder = tmp_path_factory.mktemp("machine")
-    root = debian.unpack(folder)
-    install_program(root)
-    machine = Machine(root, folder / "boot.log")
-    try:
+    folder = Path(tempfile.mkdtemp(prefix="hisync-machine-"))
+    with ExitStack() as cleanup:
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        root = debian.unpack(folder)
+        install_program(root)
+        machine = Machine(root, folder / "boot.log")
+        cleanup.callback(machine.halt)
         machine.start_sandbox()
         machine.install_service()
         yield machine
-    finally:
-        machine.halt()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def override(machine: Machine, *lines: str, check: bool = True) -> None:
