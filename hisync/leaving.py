@@ -20,6 +20,7 @@ from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
+from hisync.mirror.places import load_raw, log_insert
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
@@ -125,6 +126,7 @@ def leave_by_absence(
     leave_with_items(engine, connection, items, GONE)
     writes.flush(connection, engine.clock.now())
     _leave_lost_parents(connection, again)
+    _log_unlogged(engine, connection, again)
     report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
 
@@ -137,6 +139,14 @@ def _leave_lost_parents(connection: Connection, again: Iterable[Base]) -> None:
     for (table, guid), parent in parents.items():
         if parent and parent not in there:
             rows.set_cells(connection, table, guid, {"parent_guid": None})
+
+
+def _log_unlogged(engine: Engine, connection: Connection, again: Iterable[Base]) -> None:
+    """A row that only its time entries had changed has no change of its own to create it by."""
+    keys = [(base.table, base.guid) for base in again]
+    log = changes.unfinished(connection, [guid for _, guid in keys])
+    for row in rows.load_every(connection, [key for key in keys if key not in log]).values():
+        log_insert(connection, row, load_raw(connection, row), engine.clock.now())
 
 
 def _plan_leaving(engine: Engine, leaver: Leaver, writes: Writes) -> bool:

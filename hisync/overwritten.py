@@ -1,31 +1,50 @@
 """What someone else wrote between our read and our write, and our write went over.
 
-hiTask takes a write without asking what it was based on. A jump in the version of its answer
-shows that somebody was faster; the item's history then tells which of the values we sent replaced
-one that we had never seen, and that one is recorded as a conflict. Public: `was_jumped`,
-`record_overwritten`.
+hiTask takes a write without asking what it was based on. A jump in the version of the item that
+shows our write says that somebody else wrote too; the item's history then tells which of the
+values we sent replaced one that we had never seen, and that one is recorded as a conflict. The
+history is read before anything is written down, so that a process that dies in between finds the
+write unfinished and asks again. Public: `Overwritten`, `was_jumped`, `look_for_overwritten`,
+`look_up_overwritten`, `record_overwritten`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.engine import Engine
-from hisync.errors import ServiceError
+from hisync.errors import ServiceError, StopError
 from hisync.history import chronological
 from hisync.items import Access, Item, Value, Values, fields_of, same_value
 from hisync.ledger import add_again
 from hisync.mirror import base as bases
-from hisync.mirror import records, rows
+from hisync.mirror import intents, records, rows
 from hisync.mirror.records import ConflictRecord
 from hisync.plan.actions import Resolution
+from hisync.plan.proof import arrived_as
+from hisync.reading import Reading
 from hisync.totals import lost_minutes, totals_since
 from hisync.writes import report_conflicts
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """What one write of ours went over.
+
+    Attributes:
+        claimed: the write.
+        conflicts: values that stand no more.
+        minutes: what someone's total had more than ours, 0 for nothing.
+    """
+
+    claimed: Claim
+    conflicts: Sequence[ConflictRecord] = ()
+    minutes: int = 0
 
 
 def was_jumped(claimed: Claim, item: Item) -> bool:
@@ -35,39 +54,90 @@ def was_jumped(claimed: Claim, item: Item) -> bool:
     return before is not None and after is not None and after > before + 1
 
 
-def record_overwritten(engine: Engine, claimed: Claim, item: Item) -> int:
-    """Ask the history what was overwritten, and record it.
+def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwritten:
+    """Ask the history what a write went over, where its version jumped; no transaction is open.
 
-    Returns:
-        How many conflicts were recorded. A history that can't be read is logged and costs nothing
-        more: the write itself is done.
+    Raises:
+        ServiceError: if the history can't be read.
     """
+    if not was_jumped(claimed, item):
+        return Overwritten(claimed)
     engine.log.warning(
         "version_jumped",
         guid=claimed.intent.guid,
         before=claimed.base.version if claimed.base else None,
         after=item.values.get("version"),
     )
-    try:
-        history = engine.api.fetch_history(item.id)
-    except ServiceError as error:
-        engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
-        return 0
-    found = find_overwritten(engine, claimed, history)
-    minutes = lost_minutes(claimed, totals_since(engine, claimed, history))
-    with engine.mirror.writing() as connection:
-        for conflict in found:
-            if conflict.field not in claimed.intent.sent:
-                _give_back(connection, claimed, conflict.remote)
-        records.record_conflicts(connection, found, engine.clock.now())
-        if minutes:
-            add_again(engine, connection, claimed.intent.guid, minutes)
-    report_conflicts(engine.log, found)
-    return len(found)
+    history = engine.api.fetch_history(item.id)
+    return Overwritten(
+        claimed,
+        find_overwritten(engine, claimed, item, history),
+        lost_minutes(claimed, totals_since(engine, claimed, history)),
+    )
+
+
+def look_up_overwritten(engine: Engine, reading: Reading) -> list[Overwritten]:
+    """The same for updates whose answers were lost, once a pull shows their items.
+
+    A history that can't be read is logged and costs nothing more.
+
+    Raises:
+        StopError: if the login, key or account is refused.
+    """
+    found = []
+    for claimed, item in _lost_updates(engine, reading):
+        try:
+            found.append(look_for_overwritten(engine, claimed, item))
+        except StopError:
+            raise
+        except ServiceError as error:
+            note_unclear(engine, claimed, error)
+    return found
+
+
+def note_unclear(engine: Engine, claimed: Claim, error: ServiceError) -> None:
+    """What a write went over can't be told."""
+    engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
+
+
+def _lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
+    with engine.mirror.reading() as connection:
+        pending = intents.load_intents(connection)
+        updates = {guid: intent for guid, intent in pending.items() if intent.op == "update"}
+        if not updates:
+            return []
+        known = {base.id: base for base in bases.load_bases(connection, updates).values()}
+        local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    found = []
+    for item in reading.answer.items:
+        base = known.get(item.id)
+        if base is not None:
+            row = local.get((base.table, base.guid))
+            before = bases.base_values(base, row.values if row else None)
+            values = row.values if row else before
+            found.append((Claim(updates[base.guid], base, before, values, None), item))
+    return found
+
+
+def record_overwritten(engine: Engine, connection: Connection, found: Overwritten) -> int:
+    """Write down what a write went over, in the transaction that writes down the write.
+
+    Returns:
+        How many conflicts were recorded.
+    """
+    claimed = found.claimed
+    for conflict in found.conflicts:
+        if conflict.field not in claimed.intent.sent:
+            _give_back(connection, claimed, conflict.remote)
+    records.record_conflicts(connection, found.conflicts, engine.clock.now())
+    if found.minutes:
+        add_again(engine, connection, claimed.intent.guid, found.minutes)
+    report_conflicts(engine.log, found.conflicts)
+    return len(found.conflicts)
 
 
 def find_overwritten(
-    engine: Engine, claimed: Claim, history: Sequence[Unit]
+    engine: Engine, claimed: Claim, item: Item, history: Sequence[Unit]
 ) -> list[ConflictRecord]:
     """The values that were written after we had read the item and before our own arrived."""
     table = claimed.intent.table
@@ -77,10 +147,16 @@ def find_overwritten(
         if field.access is Access.COUNTED:
             continue  # nobody's minutes are overwritten: they are added again
         before = claimed.before.get(column, field.empty)
+        written = chronological(field, history, claimed.before.get("time_last_update"))
+        stored = item.values.get(column, field.empty)
+        if not arrived_as(field, sent, stored) and not any(
+            same_value(field, value, sent) for value in written
+        ):
+            continue  # it never arrived, so it went over nothing
         seen = [
             value
-            for value in chronological(field, history, claimed.before.get("time_last_update"))
-            if not same_value(field, value, sent) and not same_value(field, value, before)
+            for value in written
+            if not any(same_value(field, value, known) for known in (sent, before, stored))
         ]
         if seen:
             policy = engine.rules.policy.of(column)

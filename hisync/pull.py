@@ -22,6 +22,7 @@ from hisync.engine import Engine
 from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
+from hisync.overwritten import look_up_overwritten, record_overwritten
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.totals import look_up_totals
 
@@ -101,8 +102,11 @@ def second_look(engine: Engine, reading: Reading) -> Reading:
 
 def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
     spent = look_up_totals(engine, reading)
+    overwritten = look_up_overwritten(engine, reading)
     with engine.mirror.writing() as connection:
         apply_reading(engine, connection, reading, pulled, spent)
+        for over in overwritten:
+            pulled.conflicts += record_overwritten(engine, connection, over)
 
 
 def apply_reading(

@@ -29,7 +29,12 @@ from hisync.errors import (
 from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import changes
-from hisync.overwritten import record_overwritten, was_jumped
+from hisync.overwritten import (
+    Overwritten,
+    look_for_overwritten,
+    note_unclear,
+    record_overwritten,
+)
 from hisync.plan.order import Step
 from hisync.refusal import refuse_claim
 from hisync.sending import send_claim
@@ -150,15 +155,26 @@ def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -
         _look_up(engine, claimed, "hiTask answered OK without the item")
         pushed.unclear = True
         return
+    over = Overwritten(claimed)
+    if item is not None:
+        try:
+            over = look_for_overwritten(engine, claimed, item)
+        except RetryLaterError as error:
+            # The answer alone is not all that has to be written down: the next pull asks again.
+            _look_up(engine, claimed, f"what it went over is not known: {error}")
+            pushed.unclear = True
+            pushed.trouble = error if isinstance(error, SlowDownError | UnreachableError) else None
+            return
+        except ServiceError as error:
+            note_unclear(engine, claimed, error)
     with engine.mirror.writing() as connection:
         if item is not None:
             apply_items(engine, connection, [item], live=None, answering=intent)
         elif claimed.base is not None:
             leaver = load_leavers(connection, [claimed.base])[0]
             leave_by_own_write(engine, connection, leaver, intent)
+        pushed.conflicts += record_overwritten(engine, connection, over)
     pushed.sent += 1
-    if item is not None and was_jumped(claimed, item):
-        pushed.conflicts += record_overwritten(engine, claimed, item)
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:

@@ -20,6 +20,7 @@ from hisync.errors import MirrorError, SchemaError
 from hisync.mirror import changes, records, requests, rows, state
 from hisync.mirror.histories import comment_progress
 from hisync.mirror.store import Mirror
+from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES
 from hisync.shares import seconds_left
 from hisync.throttle import Throttle
 
@@ -45,7 +46,7 @@ class Status:
         trouble: why no cycle has finished since, None if one has.
         refused: whether that is because hiTask refuses the login, the key or the account.
         quiet_until: until when hiTask asked not to be asked.
-        rows: rows by item table.
+        rows: rows by table.
         changes: changes that wait or were rejected, by state.
         rejected: the newest of those that were rejected.
         stuck: rejected rows that others wait for.
@@ -172,7 +173,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "trouble": memory.trouble,
         "refused": memory.refused,
         "quiet_until": memory.quiet_until,
-        "rows": dict(rows.count_rows(connection)),
+        "rows": dict(rows.count_rows(connection, EDITED_TABLES | SHOWN_TABLES)),
         "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),
         "changes": {name: n for name, n in sorted(counted.items()) if name not in _OVER},
         "rejected": examples.changes_in(connection, "rejected"),

@@ -92,13 +92,13 @@ def run_edge(house: House, edge: Edge) -> None:
         for act in edge.when:
             scene.act(act)
         scene.world.sync()
-        _check_outcome(scene, edge)
+        check_outcome(scene, edge)
         check_peace(scene, edge.here_only, edge.waits)
     finally:
         scene.close()
 
 
-def _check_outcome(scene: Scene, edge: Edge) -> None:
+def check_outcome(scene: Scene, edge: Edge) -> None:
     log = scene.changes()
     for name, values in edge.there.items():
         assert _of(scene.wire(name), values) == values, (name, log)

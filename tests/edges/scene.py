@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import httpx
 
@@ -60,9 +60,10 @@ class InterruptedTransport(SandboxTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api")
         self._let_happen(request.method, path, after=False)
-        response = super().handle_request(request)
-        self._let_happen(request.method, path, after=True)
-        return response
+        try:
+            return super().handle_request(request)
+        finally:  # also when the answer is lost
+            self._let_happen(request.method, path, after=True)
 
     def _let_happen(self, method: str, path: str, *, after: bool) -> None:
         for each in list(self.scene.interruptions):
@@ -90,13 +91,24 @@ class HouseWorld(World):
         self._engine = Engine(api, mirror, self.rules, Clock(self.time))
 
 
+class Place(Protocol):
+    """Where a mirror is, and somebody's connection to it."""
+
+    @property
+    def client(self) -> sqlite3.Connection:
+        """The connection, in autocommit."""
+
+    def leave(self) -> None:
+        """Close it."""
+
+
 @dataclass
 class Scene:
     """One world in which an entry is played."""
 
     world: World
-    house: House
-    mirror: Mirror
+    house: Place
+    mirror: Mirror | None
     names: dict[str, str] = field(default_factory=dict)
     interruptions: list[Interruption] = field(default_factory=list)
     ids: dict[int, str] = field(default_factory=dict)

@@ -237,3 +237,25 @@ def test_an_edit_that_the_new_kind_has_no_column_for_is_kept(world: World) -> No
     assert conflict == {"field": "short_name", "local_value": "ABC"}
     assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "a task now"}
     assert world.sync().pulled == 0
+
+
+@pytest.mark.parametrize("fate", ["drop_after", "history lost"])
+def test_what_an_update_went_over_is_looked_up_though_its_answer_is_lost(
+    world: World, shared: int, fate: str
+) -> None:
+    """A colleague writes between our read and our write, and the proof of it gets lost."""
+    api, send = world.engine.api, world.engine.api.send_update
+
+    def write_before(*args: Any, **options: Any) -> Any:
+        there(world, shared, title="theirs")
+        return send(*args, **options)
+
+    api.send_update = write_before  # type: ignore[method-assign]
+    request = "PUT /item/*" if fate == "drop_after" else "GET /item/history"
+    world.service.faults.add(f"{request}:drop_after:1")
+    here(world, title="ours")
+    world.sync()
+    world.sync()
+    assert world.service.model.item(shared).title == "ours"
+    row = world.one("SELECT base_value, local_value, remote_value, resolution FROM conflicts")
+    assert tuple(row.values()) == ("base", "ours", "theirs", "local")

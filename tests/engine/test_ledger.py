@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hisync.errors import ServiceError
+from hisync.plan.actions import Policy
 from hisync.sandbox import LOGIN, Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
@@ -354,3 +355,52 @@ def test_a_replace_keeps_the_sum(world: World) -> None:
     world.sync()
     assert spent(world, number) == 60
     adds_up(world)
+
+
+def test_minutes_that_a_lost_answer_went_over_are_added_again(world: World) -> None:
+    number = task(world)
+    api, send = world.engine.api, world.engine.api.send_update
+
+    def write_before(*args: Any, **options: Any) -> Any:
+        api.send_update = send  # type: ignore[method-assign]
+        colleague_adds(world, number, 5)
+        return send(*args, **options)
+
+    api.send_update = write_before  # type: ignore[method-assign]
+    world.service.faults.add("PUT /item/*:drop_after:1")
+    world.sql(LOG, ENTRY, TASK, 30)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 35
+    adds_up(world)
+
+
+def test_time_on_an_item_that_is_deleted_there_creates_it_anew_where_policy_says_so(
+    world: World,
+) -> None:
+    number = task(world)
+    world.change_rules(policy=Policy("local"))
+    world.service.model.delete(number, user=world.service.model.user(LOGIN))
+    world.sql(LOG, ENTRY, TASK, 30)
+    for _ in range(3):
+        world.sync()
+    again = world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"]
+    assert again is not None
+    assert spent(world, again) == 30
+    adds_up(world)
+
+
+@pytest.mark.parametrize(("before", "minutes"), [(0, 6), (50, 6), (50, -10)])
+def test_the_same_minutes_added_on_both_sides_count_twice(
+    world: World, before: int, minutes: int
+) -> None:
+    number = task(world, spent=before)
+    colleague_adds(world, number, minutes)
+    world.sql(LOG, ENTRY, TASK, minutes)
+    world.sync()
+    assert spent(world, number) == before + 2 * minutes
+    assert [e["minutes"] for e in entries(world) if e["source"] == "local"] == [minutes]
+    adds_up(world)
+    world.service.reset_log()
+    world.sync()
+    assert world.writes() == []

@@ -1,0 +1,208 @@
+"""A scenario run plainly, then killed at every step and resumed, then once more: nothing moves.
+
+Public: `Scenario`, `run_plainly`, `kill_points`, `run_killed`, `Count`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hisync.errors import ServiceError
+from tests.edges.acts import sync
+from tests.edges.edge import Edge, check_outcome, check_peace
+from tests.edges.oracle import TABLES
+from tests.proof.sim import KilledError
+from tests.proof.stage import (
+    PATIENCE,
+    Stage,
+    StoppedStage,
+    cycle,
+    fails_here,
+    full_cycle,
+    set_stage,
+)
+
+ROUNDS = 3
+"""Cycles after a story in which everything has to come to rest."""
+
+
+@dataclass(frozen=True)
+class Scenario(Edge):
+    """One situation: an `Edge` whose outcome holds wherever the process is killed.
+
+    Of its fields `log`, `writes`, `conflicts` and `removed` are held against the plain run only,
+    since a kill may let a person's edit come before a request that it came after.
+
+    Attributes:
+        keeps: texts that somebody wrote, each of which must be found on both sides, in
+            `conflicts`, in `removed_rows` or in a rejected change, in every run.
+        settles: whether `there`, `here` and `then` hold in killed runs too.
+        comments: whether comments are synced.
+    """
+
+    keeps: Sequence[str] = ()
+    settles: bool = True
+    comments: bool = False
+
+
+def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> StoppedStage:
+    """The scenario's stage before anything happens."""
+    comments = isinstance(scenario, Scenario) and scenario.comments
+    stage = set_stage(
+        folder,
+        scenario.given,
+        traits=[*scenario.traits, *traits],
+        zone=scenario.zone,
+        rules={"comments": comments, **scenario.rules},
+        items=scenario.account,
+    )
+    return stage.snapshot()
+
+
+def run_plainly(folder: Path, stopped: StoppedStage, scenario: Edge, *, strict: bool) -> int:
+    """Play it without a kill; with `strict` the outcome is held against every field.
+
+    Returns:
+        The number of steps, each of which is a kill point.
+    """
+    stage = stopped.copy(folder)
+    try:
+        for act in scenario.when:
+            stage.act(act)
+        (cycle if isinstance(scenario, Scenario) else sync)(stage)
+        steps = stage.sim.steps
+        if strict:
+            _check_strictly(stage, scenario)
+        _come_to_rest(stage)
+        _check(stage, _loosely(scenario))
+        return steps
+    finally:
+        stage.close()
+
+
+def run_killed(folder: Path, stopped: StoppedStage, scenario: Edge, step: int) -> None:
+    """Play it, die at this step, go on with another process, and hold the outcome."""
+    stage = stopped.copy(folder)
+    stage.sim.die_at = step
+    try:
+        for act in (*scenario.when, cycle):
+            try:
+                # What was to fail may work now, and the other way round: the outcome counts.
+                with suppress(ServiceError, pytest.fail.Exception):
+                    stage.act(act)
+            except KilledError:
+                stage.sim.crash()
+                fails_here(stage)
+        assert stage.sim.trace.count("killed") == 1, "it was not killed"
+        _come_to_rest(stage)
+        _check(stage, _loosely(scenario))
+    except BaseException as error:
+        error.add_note(f"killed at step {step}\n" + "\n".join(stage.sim.trace))
+        raise
+    finally:
+        stage.close()
+
+
+def _come_to_rest(stage: Stage) -> None:
+    stage.world.service.settle()
+    stage.transport.canned.clear()
+    stage.interruptions.clear()
+    for number in range(ROUNDS):
+        stage.world.time.sleep(PATIENCE)
+        (full_cycle if number == 1 else cycle)(stage)
+
+
+def _loosely(scenario: Edge) -> Edge:
+    """The scenario without what only an undisturbed run is sure to show."""
+    nothing: dict[str, Any] = {"log": None, "writes": None, "conflicts": (), "removed": None}
+    if isinstance(scenario, Scenario) and not scenario.settles:
+        nothing |= {"there": {}, "here": {}, "then": ()}
+    return replace(scenario, **nothing)
+
+
+def _check_strictly(stage: Stage, scenario: Edge) -> None:
+    """What only the plain run shows, and only before it came to rest."""
+    later: dict[str, Any] = {}
+    if isinstance(scenario, Scenario):
+        later = {"there": {}, "here": {}, "then": ()}
+        if scenario.conflicts == ():
+            later["conflicts"] = len(stage.conflicts())
+    check_outcome(stage, replace(scenario, **later))
+
+
+def _check(stage: Stage, scenario: Edge) -> None:
+    check_outcome(stage, replace(scenario, conflicts=len(stage.conflicts())))
+    if isinstance(scenario, Scenario):
+        for text in scenario.keeps:
+            assert is_kept(stage, text), f"{text!r} is lost"
+    check_nothing_doubled(stage)
+    check_peace(stage, scenario.here_only, scenario.waits)
+
+
+def is_kept(stage: Stage, text: str) -> bool:
+    """Whether a text is on both sides, or where what lost is kept."""
+    kept = (
+        "SELECT local_value AS t FROM conflicts UNION ALL SELECT base_value FROM conflicts "
+        "UNION ALL SELECT remote_value FROM conflicts "
+        "UNION ALL SELECT last_values FROM removed_rows "
+        "UNION ALL SELECT new_values FROM change_log WHERE state = 'rejected'"
+    )
+    if any(text in str(row["t"]) for row in stage.ask(kept)):
+        return True
+    there = any(text in str(stage.model.wire(i, stage.account)) for i in stage.model.items())
+    there |= any(text == c.value for i in stage.model.items() for c in stage.model.comments(i.id))
+    here = any(text in str(row) for table in (*TABLES, "comments") for row in _rows(stage, table))
+    return here and there
+
+
+def _rows(stage: Stage, table: str) -> list[dict[str, Any]]:
+    return stage.ask(f"SELECT * FROM {table}")
+
+
+def check_nothing_doubled(stage: Stage) -> None:
+    """No conflict, no removed row and no row of the mirror is there twice."""
+    for query in (
+        "SELECT row_guid, field, base_value, local_value, remote_value FROM conflicts",
+        "SELECT row_guid, id, last_values FROM removed_rows",
+    ):
+        found = Counter(tuple(row.values()) for row in stage.ask(query))
+        doubled = [row for row, number in found.items() if number > 1]
+        assert not doubled, f"twice in the books: {doubled}"
+
+
+@dataclass
+class Count:
+    """How much was run."""
+
+    scenarios: int = 0
+    kill_points: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Count) -> None:
+        """Count what another process did."""
+        self.scenarios += other.scenarios
+        self.kill_points += other.kill_points
+        self.failures += other.failures
+
+
+def kill_points(
+    folder: Path, scenario: Edge, traits: Sequence[str] = (), *, strict: bool = True
+) -> Iterator[int]:
+    """Run a scenario plainly and then killed at each of its steps; yields each step done.
+
+    Raises:
+        AssertionError: if an outcome is not what it must be; its notes hold the trace.
+    """
+    stopped = prepare(folder, scenario, traits)
+    steps = run_plainly(folder, stopped, scenario, strict=strict)
+    yield 0
+    for step in range(1, steps + 1):
+        run_killed(folder, stopped, scenario, step)
+        yield step

@@ -1,0 +1,91 @@
+"""Looks over the engine's shoulder at every step: what it deletes and how often it asks.
+
+Nothing may vanish from a side unless the other side proved the deletion: an item only if somebody
+deleted or archived its row here, a row only if its item left the account's sight on hiTask.
+No client may find the database locked while a request is under way, and no minute may see more
+requests than the budget. Public: `Watch`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.edges.oracle import TABLES
+from tests.proof.actors import Colleagues, People
+from tests.proof.marks import Marks, marks_in
+from tests.proof.sim import Sim
+
+_ROWS: Final = " UNION ALL ".join(f"SELECT guid, id FROM {table}" for table in TABLES)
+MINUTE: Final = 60.0
+
+
+class Watch:
+    """Compares what is there with what was there a step ago."""
+
+    def __init__(self, sim: Sim, people: People, colleagues: Colleagues, marks: Marks) -> None:
+        self.sim = sim
+        self.people = people
+        self.colleagues = colleagues
+        self.marks = marks
+        self.engine_removed: set[int] = set()
+        self._version = -1
+        self._ids: dict[str, int] = {}
+        self._rows = self._read_rows()
+        self._live = self._read_live()
+        self._reading: set[str] = set()
+        self._items_before: dict[int, set[str]] = {}
+
+    def sent(self, what: str) -> None:
+        """A request is about to arrive; whatever people did before it is theirs."""
+        self._live = self._read_live()
+        if what.startswith("GET /item"):
+            self._reading = set(self.marks.unread)
+        model = self.sim.service.model
+        self._items_before = {item.id: marks_in(item.values) for item in model.store.live.values()}
+
+    def answered(self, what: str) -> None:
+        """The request was handled, if it arrived."""
+        now = self._read_live()
+        for number in self._live.keys() - now.keys():
+            guid = self._live[number]
+            assert guid in self.people.deleted, f"item {number} deleted there, not asked for here"
+            self.engine_removed.add(number)
+            # What a colleague wrote between our read and our deletion can't be known to anyone.
+            self.marks.superseded |= self._items_before[number] & self.marks.unread
+        if what.startswith("GET /item"):
+            self.marks.unread -= self._reading
+        self._live = now
+
+    def look_at_rows(self) -> None:
+        """Whatever the engine has committed since the last look."""
+        (version,) = self.sim.person.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return
+        self._version = version
+        now = self._read_rows()
+        for guid in self._rows.keys() - now.keys():
+            number = self._ids.get(guid)
+            known = guid in self.people.deleted or number in self.colleagues.gone
+            assert known, f"row {guid} ({number}) deleted here, not proven there"
+        self._rows = now
+
+    def people_acted(self) -> None:
+        """What people deleted here themselves is no news."""
+        self._rows = self._read_rows()
+
+    def check_budget(self) -> None:
+        """In no minute there were more requests than the budget."""
+        budget, times = self.sim.budget, self.sim.sent_at
+        if not budget:
+            return
+        for first, last in zip(times, times[budget:], strict=False):
+            assert not 0 <= last - first < MINUTE, f"more than {budget} requests from {first} on"
+
+    def _read_rows(self) -> dict[str, int | None]:
+        rows = {row["guid"]: row["id"] for row in self.sim.person.execute(_ROWS).fetchall()}
+        # A row that people replaced has no id for a while; it is that item's still.
+        self._ids.update((guid, number) for guid, number in rows.items() if number is not None)
+        return rows
+
+    def _read_live(self) -> dict[int, str]:
+        return {item.id: item.guid for item in self.sim.service.model.store.live.values()}

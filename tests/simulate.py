@@ -1,0 +1,87 @@
+"""Random runs of the whole engine, against an adversary, judged by an oracle.
+
+python -m tests.simulate --runs 20000            # seeds 0 … 19999 on all cores
+python -m tests.simulate --runs 1 --seed 4711    # one run again, with its trace
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
+
+from tests.proof.sim import memory_folder, quietly
+from tests.proof.simulation import Outcome, run_seed
+
+CHUNK = 25
+"""Runs that one process makes in a row."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
+    parser.add_argument("-x", action="store_true", help="stop at the first failure")
+    parser.add_argument("-q", action="store_true", help="no traces")
+    parser.add_argument("-v", action="store_true", help="each run's fingerprint")
+    options = parser.parse_args(arguments)
+    started, runs, steps, failed = time.monotonic(), 0, 0, list[int]()
+    for outcome in _runs(options.seed, options.runs, options.jobs):
+        runs, steps = runs + 1, steps + outcome.steps
+        if options.v:
+            print(f"seed {outcome.seed}: {outcome.steps} steps, {outcome.fingerprint}")
+        if outcome.failure:
+            failed.append(outcome.seed)
+            print(f"FAILED: seed {outcome.seed}")
+            if not options.q:
+                print(outcome.trace)
+            print(outcome.failure)
+            print(f"again: python -m tests.simulate --runs 1 --seed {outcome.seed}", flush=True)
+            if options.x:
+                break
+        if options.seconds and time.monotonic() - started > options.seconds:
+            break
+    seconds = time.monotonic() - started
+    print(f"{runs} runs, {steps} steps, {len(failed)} failures, {seconds:.0f} s")
+    if failed:
+        print(f"failed seeds: {sorted(failed)}")
+    return 1 if failed else 0
+
+
+def _runs(seed: int, number: int, processes: int) -> Iterator[Outcome]:
+    seeds = range(seed, seed + number)
+    chunks = [seeds[start : start + CHUNK] for start in range(0, number, CHUNK)]
+    if processes == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            yield from run_chunk(chunk)
+        return
+    with get_context("fork").Pool(processes) as pool:
+        for outcomes in pool.imap_unordered(_run_chunk, chunks):
+            yield from outcomes
+
+
+def _run_chunk(seeds: Sequence[int]) -> list[Outcome]:
+    return list(run_chunk(seeds))
+
+
+def run_chunk(seeds: Sequence[int]) -> Iterator[Outcome]:
+    """Make these runs, one after another."""
+    quietly()
+    with memory_folder() as folder:
+        for seed in seeds:
+            yield run_seed(folder / "run", seed)
+
+
+if __name__ == "__main__":
+    # Python shuffles sets of texts anew in each process; a run is to be the same in all.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        again = [sys.executable, "-m", "tests.simulate", *sys.argv[1:]]
+        os.execv(sys.executable, again)  # noqa: S606
+    sys.exit(main())
