@@ -80,7 +80,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(per_minute=st.sampled_from([1, 2, 7, 30]), steps=STEPS)
 def test_no_minute_sees_more_than_the_budget(
     mirror: Mirror, per_minute: int, steps: list[tuple[str, float]]

@@ -274,6 +274,13 @@ PLANTS: Final = (
         "pytest tests/engine/test_ledger.py",
     ),
     Plant(
+        "a row that is not there counts as deleted by people",
+        "hisync/plan/proof.py",
+        'return log[-1].op == "delete" if log else',
+        "return True or",
+        f"{_SCENARIO} 'row out unseen'",
+    ),
+    Plant(
         "an empty page is taken for an empty list",
         "hisync/api/answers.py",
         "def _list(payload: Any) -> Iterable[Any]:\n",

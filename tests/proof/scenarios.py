@@ -874,6 +874,22 @@ MACHINE: Final = (
         )
     ),
     Scenario(
+        "a unique index and a REPLACE take an edited row out unseen: nothing is deleted there",
+        given=PAIR,
+        when=[
+            "ALTER TABLE tasks ADD COLUMN own TEXT",
+            "CREATE UNIQUE INDEX own_index ON tasks (own)",
+            "UPDATE tasks SET own = 'same' WHERE guid = :task",
+            RENAME,
+            "INSERT OR REPLACE INTO tasks (guid, title, own) VALUES (:new, 'new', 'same')",
+            cycle,
+            full_cycle,
+        ],
+        there={"task": {"title": "base"}},
+        keeps=["ours"],
+        then=[once("new")],
+    ),
+    Scenario(
         "a second daemon is turned away",
         given=PAIR,
         when=[RENAME, second_daemon, cycle],
@@ -964,7 +980,7 @@ TROUBLES: Final = tuple(
         ],
         here={"other": {"title": "theirs"}},
         keeps=["ours", "new", "said", "theirs"],
-        here_only=(),
+        here_only=["new"] if (request, status) == (POST, 507) else [],
         then=[lambda scene: _at_most_one_each(scene)],
         settles=True,
     )
