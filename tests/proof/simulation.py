@@ -168,8 +168,8 @@ class Story:
                 return
 
     def waits(self) -> bool:
-        """Whether changes are unfinished."""
-        query = "SELECT 1 FROM change_log WHERE finished_at IS NULL LIMIT 1"
+        """Whether changes are unfinished that time alone may finish."""
+        query = "SELECT 1 FROM change_log WHERE finished_at IS NULL AND state <> 'blocked' LIMIT 1"
         return bool(self.sim.sql(query))
 
     def stay_quiet(self) -> None:
