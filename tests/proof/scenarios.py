@@ -374,6 +374,18 @@ EDITS: Final = (
         settles=False,
     ),
     Scenario(
+        "the server wants the title with every edit, and a colleague renames the item meanwhile",
+        given=TASK,
+        traits=["put_needs_guid_and_title"],
+        when=[
+            "UPDATE tasks SET color = 3 WHERE guid = :task",
+            during(PUT, edits("task", title="theirs")),
+            cycle,
+        ],
+        there={"task": {"title": "theirs", "color": 3}},
+        keeps=["theirs"],
+    ),
+    Scenario(
         "a colleague edits the same field right after our write, whose answer is lost",
         given=TASK,
         when=[
