@@ -103,8 +103,8 @@ PLANTS: Final = (
     Plant(
         "the budget is forgotten at a restart",
         "hisync/purse.py",
-        "            requests.book(connection, now, number)\n",
-        "",
+        "                requests.book(connection, now, number)\n",
+        "                pass\n",
         "pytest tests/engine/test_purse.py",
     ),
     Plant(
