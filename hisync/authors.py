@@ -17,7 +17,7 @@ from hisync.comment import Unit
 from hisync.engine import Engine
 from hisync.history import read_total, units_of
 from hisync.items import SPENT, fields_of
-from hisync.mirror import time_entries
+from hisync.mirror import state, time_entries
 from hisync.mirror.time_entries import counted
 from hisync.plan.history import is_whole
 
@@ -41,11 +41,15 @@ def name_authors(
     if all(entry["source"] != "observed" or entry["user_id"] is not None for entry in entries):
         return
     written = _totals(engine, units)
+    # Among totals that we wrote, which of them came when is not told well enough to name ourselves.
+    ours = any(entry["source"] == "local" for entry in entries)
+    account = state.load(connection).account_id
     after = 0
     for entry in entries:
         before, after = after, after + counted(entry["minutes"])
         if entry["source"] == "observed" and entry["user_id"] is None:
             user = _author(written, before, after)
+            user = None if ours and user == account else user
             time_entries.set_entry(connection, entry["guid"], {"user_id": user})
 
 

@@ -16,17 +16,16 @@ from hisync.comments.claim import prepare as prepare_comments
 from hisync.comments.pushing import push_comments, push_early
 from hisync.comments.reading import read_comments
 from hisync.engine import Engine
-from hisync.errors import ServiceError, SlowDownError
+from hisync.errors import ServiceError, SlowDownError, StopError
 from hisync.mirror import changes, histories, state
+from hisync.mirror.state import EngineState
 from hisync.people import learn_zone, read_people, zone_offset
 from hisync.plan.actions import SendCreate
 from hisync.plan.order import Step
 from hisync.pull import Pulled, apply_reading, needs_everything, pull, second_look
 from hisync.push import Pushed, push
 from hisync.reading import fetch_changes, fetch_everything
-
-LONGEST_PAUSE: Final = 86400.0
-"""Seconds for which a `Retry-After` is heeded at most."""
+from hisync.throttle import LONGEST, pause_for
 
 ROUNDS: Final = 5
 """Pulls and pushes in one cycle; what is unclear after that waits for the next."""
@@ -47,6 +46,7 @@ class Summary:
         delay: why comments that were not read yet have to wait, None if they haven't.
         waiting: unfinished changes, by state.
         rejected: changes that stand rejected.
+        unfinished: whether there was more to send, so that the next cycle should follow at once.
     """
 
     pulled: int = 0
@@ -59,10 +59,20 @@ class Summary:
     delay: ServiceError | None = None
     waiting: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
+    unfinished: bool = False
 
 
-def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) -> Summary:
+def run_cycle(
+    engine: Engine, *, full: bool = False, pull_only: bool = False, whole: bool = True
+) -> Summary:
     """Pull, then push until the queue is empty or only waiting.
+
+    Args:
+        engine: everything it needs.
+        full: whether to read everything again instead of the changes.
+        pull_only: whether local edits wait.
+        whole: whether a queue that takes longer than `Rules.refresh_every` is sent to its end, with
+            pulls in between; else the summary says that it is `unfinished`.
 
     Raises:
         ServiceError: if hiTask could not be read, or refuses the login.
@@ -75,15 +85,16 @@ def run_cycle(engine: Engine, *, full: bool = False, pull_only: bool = False) ->
     idle, engine.comments.nothing_due = engine.comments.nothing_due, False
     try:
         learn_zone(engine)
-        since = _pull_and_push(engine, summary, full=full, pull_only=pull_only)
+        since = _pull_and_push(engine, summary, full=full, pull_only=pull_only, whole=whole)
         if summary.trouble is None:
-            changed = bool(summary.pulled or summary.pushed)
-            summary.trouble = read_people(engine, changed=changed)
-        if summary.trouble is None:
-            _read_comments(engine, summary, since, idle=idle)
+            summary.trouble = _do_the_rest(engine, summary, since, idle=idle)
     except ServiceError as error:
+        if engine.stopping():
+            raise  # it may be only that we stop
         with engine.mirror.writing() as connection:
-            state.save(connection, trouble=str(error), quiet_until=_pause(engine, error))
+            until = _pause(engine, state.load(connection), error)
+            refused = isinstance(error, StopError)
+            state.save(connection, trouble=str(error), refused=refused, quiet_until=until)
         raise
     summary.requests = engine.api.requests - requests
     summary.seconds = round(engine.clock.time() - started, 3)
@@ -96,27 +107,33 @@ def heed_pause(engine: Engine) -> None:
     with engine.mirror.reading() as connection:
         until = state.load(connection).quiet_until
     left = 0.0 if until is None else until - engine.clock.time()
-    if 0 < left <= LONGEST_PAUSE:
+    if 0 < left <= LONGEST + 60:  # the day's end, and what clocks differ by
         raise SlowDownError(
             f"hiTask asked to be left alone for another {left:.0f} s", retry_after=left
         )
 
 
-def _pause(engine: Engine, error: ServiceError | None) -> float | None:
-    if error is None or error.retry_after is None:
+def _pause(engine: Engine, before: EngineState, error: ServiceError | None) -> float | None:
+    """Until when an error wants everything to rest, None if it doesn't."""
+    if error is None:
         return None
-    return engine.clock.time() + min(error.retry_after, LONGEST_PAUSE)
+    now = engine.clock.time()
+    wait = pause_for(error, now, before.quiet_until)
+    return None if wait is None else now + wait
 
 
-def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: bool) -> int:
+def _pull_and_push(
+    engine: Engine, summary: Summary, *, full: bool, pull_only: bool, whole: bool
+) -> int:
     """Do both, and again where needed.
 
     Returns:
         The number of the newest change that the last push has seen.
     """
-    sends, since = engine.rules.push and not pull_only, 0
-    for round_ in range(ROUNDS):
-        pulled = pull(engine, full=full and round_ == 0)
+    sends, since, round_ = engine.rules.push and not pull_only, 0, 0
+    while round_ < ROUNDS:
+        pulled = pull(engine, full=full)
+        full = False
         _count(summary, pulled)
         with engine.mirror.reading() as connection:
             since = changes.newest_seq(connection)
@@ -124,8 +141,15 @@ def _pull_and_push(engine: Engine, summary: Summary, *, full: bool, pull_only: b
             return since
         pushed = push(engine)
         trouble = _has_trouble(summary, pushed)
+        if pushed.paused and not trouble:
+            # A long queue: what changed over there, and what can wait, must not wait for all of it.
+            summary.unfinished = not whole
+            if not whole or _has_other_trouble(engine, summary, since):
+                return since
+            continue
         if not pushed.unclear or (trouble and not pushed.sent):
             break
+        round_ += 1
     if summary.trouble is None and not engine.stopping():
         _has_trouble(summary, push_comments(engine))
     return since
@@ -139,11 +163,22 @@ def _has_trouble(summary: Summary, pushed: Pushed) -> bool:
     return pushed.trouble is not None
 
 
-def _read_comments(engine: Engine, summary: Summary, since: int, *, idle: bool) -> None:
-    idle = idle and not (summary.pulled or summary.pushed)
-    read = read_comments(engine, idle=idle, since=since)
-    summary.pulled += read.rows
-    summary.delay = read.trouble
+def _has_other_trouble(engine: Engine, summary: Summary, since: int) -> bool:
+    summary.trouble = _do_the_rest(engine, summary, since, idle=False)
+    return summary.trouble is not None
+
+
+def _do_the_rest(
+    engine: Engine, summary: Summary, since: int, *, idle: bool
+) -> ServiceError | None:
+    """What can wait: people and comments, as far as there is budget to spare."""
+    changed = bool(summary.pulled or summary.pushed)
+    trouble = read_people(engine, changed=changed)
+    if trouble is None:
+        read = read_comments(engine, idle=idle and not changed, since=since)
+        summary.pulled += read.rows
+        summary.delay = read.trouble
+    return trouble
 
 
 def _count(summary: Summary, pulled: Pulled) -> None:
@@ -164,15 +199,19 @@ def _remember(engine: Engine, summary: Summary) -> None:
         kept = ("pulled", "pushed", "conflicts", "requests", "seconds", "held")
         facts = {name: getattr(summary, name) for name in kept}
         facts["finished_at"] = engine.clock.time()
-        trouble = str(summary.trouble) if summary.trouble else None
+        failed = summary.trouble is not None and not engine.stopping()  # else it may be only that
+        trouble = str(summary.trouble) if failed else None
         state.save(
             connection,
             last_cycle=facts,
             trouble=trouble,
-            quiet_until=_pause(engine, summary.trouble or summary.delay),
+            refused=False,
+            quiet_until=_pause(engine, known, summary.trouble or summary.delay),
         )
         if (offset := zone_offset(engine, known)) != known.zone_offset:
             state.save(connection, zone_offset=offset)
+        books_kept = engine.keep_books(connection, engine.next_cycle_in)
+    books_kept()
     if summary.held and summary.held != before.get("held"):
         engine.log.warning("removals_held", **summary.held)
     engine.log.info(

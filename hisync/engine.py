@@ -13,6 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeAlias
 
 import structlog
+from sqlalchemy import Connection
 
 from hisync.api import HiTask
 from hisync.comments.memory import Memory
@@ -36,6 +37,7 @@ class Rules:
         max_push_deletes: remote deletions an hour that need no approval.
         comments: whether comments are read and sent.
         time_entries: whether time entries are kept and sent.
+        refresh_every: seconds after which a long push lets hiTask's changes in between.
         time_entry_comments: whether the note of a time entry is posted as a comment, too.
         zone: the time zone from the configuration; None takes the account's.
     """
@@ -48,6 +50,7 @@ class Rules:
     zone: tzinfo | None = None
     comments: bool = True
     time_entries: bool = True
+    refresh_every: float = 60.0
     time_entry_comments: bool = False
 
 
@@ -65,8 +68,12 @@ class Clock:
 def _tell_nobody(_stage: str, _done: int, _total: int | None) -> None: ...
 
 
-def _always() -> bool:
+def _always(_cause: str) -> bool:
     return True
+
+
+def _no_books(_connection: Connection, _ahead: float) -> Callable[[], None]:
+    return lambda: None
 
 
 @dataclass(slots=True)
@@ -82,7 +89,10 @@ class Engine:
         allow_deletes: held remote deletions that this run may carry out.
         stopping: asked between two requests; true ends a batch early.
         progress: told how reading, applying and pushing go on.
-        spare: whether the budget has a request to spare for what can wait.
+        spare: whether the budget has a request to spare for a kind of work that can wait.
+        keep_books: writes down what requests were used, in a transaction that is made anyway, with
+            the seconds until the next cycle; returns what to call once it is committed.
+        next_cycle_in: seconds until the next cycle, 0 where none follows.
         comments: what this process remembers about comments.
         log: where events go.
     """
@@ -95,6 +105,8 @@ class Engine:
     allow_deletes: int = 0
     stopping: Callable[[], bool] = bool
     progress: Progress = _tell_nobody
-    spare: Callable[[], bool] = _always
+    spare: Callable[[str], bool] = _always
+    keep_books: Callable[[Connection, float], Callable[[], None]] = _no_books
+    next_cycle_in: float = 0.0
     comments: Memory = field(default_factory=Memory)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

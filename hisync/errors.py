@@ -5,6 +5,7 @@
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
     │   ├── BusyError           someone's transaction holds the database: again in a while
+    │   ├── FullError           the disk is full: again once there is room
     │   ├── LockedError         another hisync holds the mirror
     │   └── StaleWriterError    another hisync has taken over: this one must stop
     └── ServiceError            what hiTask said, or failed to say
@@ -49,6 +50,10 @@ class SchemaError(MirrorError):
 
 class BusyError(MirrorError):
     """Someone else's transaction holds the database; nothing was lost, it works again later."""
+
+
+class FullError(MirrorError):
+    """There is no room on the disk; nothing was lost, it works again once there is."""
 
 
 class LockedError(MirrorError):

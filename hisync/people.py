@@ -92,7 +92,7 @@ def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
         if changed and not memory.early and _strangers(connection) - {*memory.strangers}:
             memory = replace(memory, early=True)
     # It can wait until there is budget to spare; once begun it is brought to its end.
-    if _is_due(engine, memory) and not engine.stopping() and engine.spare():
+    if _is_due(engine, memory) and not engine.stopping() and engine.spare("people"):
         is_known = before.people is None and before.time_zone is not None  # learned just now
         roster = ask_everyone(engine, before, zone=engine.rules.zone is None and not is_known)
         with engine.mirror.writing() as connection:

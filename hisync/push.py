@@ -60,6 +60,7 @@ class Pushed:
         trouble: what ended the batch early, None if nothing did.
         failures: failures in a row.
         conflicts: conflicts recorded with someone who wrote at the same time.
+        paused: whether it stopped, with more to send, because the last pull is long ago.
     """
 
     sent: int = 0
@@ -68,33 +69,42 @@ class Pushed:
     trouble: ServiceError | None = None
     failures: int = 0
     conflicts: int = 0
+    paused: bool = False
 
 
 def push(engine: Engine) -> Pushed:
     """Send what people changed, until nothing is left to send or something is in the way.
 
+    After `Rules.refresh_every` seconds it pauses, so that the base is fresh when we write.
+
     Raises:
         StopError: if the login, key or account is refused; what was being sent waits again.
     """
     pushed = Pushed()
+    until = engine.clock.time() + engine.rules.refresh_every
     for _ in range(ROUNDS):
         steps = _steps(engine)
         before = pushed.sent + pushed.refused
-        _send_batch(engine, steps, pushed)
+        _send_batch(engine, steps, pushed, until)
         # What was sent may let more go: an archiving after its update, edits made meanwhile.
         if (
             pushed.sent + pushed.refused == before
             or pushed.trouble is not None
+            or pushed.paused
             or engine.stopping()
         ):
             break
     return pushed
 
 
-def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed) -> None:
+def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed, until: float) -> None:
     for number, step in enumerate(steps):
         engine.progress("pushing", number, len(steps))
         if engine.stopping() or pushed.trouble is not None:
+            break
+        # At least one is sent each time, however slow it is.
+        if pushed.sent + pushed.refused and engine.clock.time() >= until:
+            pushed.paused = True
             break
         claimed = _claim(engine, step)
         if claimed is not None:

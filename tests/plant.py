@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     with ThreadPool(options.jobs) as pool:
         caught = 0
-        for plant, by in pool.imap(fit if options.fit else catch, plants):
+        for plant, by in pool.imap_unordered(fit if options.fit else catch, plants):
             caught += by is not None
             print(f"{'ok' if by else 'NOT CAUGHT'}: {plant.name}: {by or '-'}", flush=True)
     print(f"{caught} of {len(plants)} planted bugs, {time.monotonic() - started:.0f} s")

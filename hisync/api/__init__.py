@@ -6,7 +6,7 @@ Knows nothing of the mirror or of plans. Public: everything that is imported her
 from hisync.api.answers import ItemsAnswer
 from hisync.api.auth import Credentials, PasswordEncoding, SessionAuth
 from hisync.api.client import HiTask
-from hisync.api.connection import TIMEOUTS, Grant
+from hisync.api.connection import TIMEOUTS, Grant, Settle
 from hisync.api.dates import decode_date, encode_day, encode_instant
 from hisync.api.decode import TimeUnit, decode_item
 from hisync.api.encode import encode_changes, encode_new, wire_precision
@@ -23,6 +23,7 @@ __all__ = [
     "Secrets",
     "SessionAuth",
     "SessionLostError",
+    "Settle",
     "TimeUnit",
     "decode_date",
     "decode_item",

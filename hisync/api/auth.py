@@ -20,7 +20,7 @@ import structlog
 
 from hisync.api.decode import decode_integer
 from hisync.api.outcomes import NOT_AN_ANSWER, SessionLostError, read_answer
-from hisync.api.reports import log_service_error
+from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import Secrets
 from hisync.errors import (
     RetryLaterError,
@@ -76,6 +76,7 @@ class SessionAuth(httpx.Auth):
         base_url: str,
         credentials: Credentials,
         secrets: Secrets,
+        errors: ServiceErrors,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.account_id: int | None = None
@@ -83,6 +84,7 @@ class SessionAuth(httpx.Auth):
         self._login_url = base_url + LOGIN_PATH
         self._credentials = credentials
         self._secrets = secrets
+        self._errors = errors
         self._now = now
         self._session: str | None = None
         self._logins = 0
@@ -139,7 +141,7 @@ class SessionAuth(httpx.Auth):
         self._refusal = WrongAccountError(
             f"the login belongs to account {account}, the mirror to account {self.expected_account}"
         )
-        log_service_error(self._log, self._refusal, "GET", LOGIN_PATH)
+        self._errors.say(self._refusal, "GET", LOGIN_PATH)
         raise self._refusal
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
@@ -198,7 +200,7 @@ class SessionAuth(httpx.Auth):
             error = StopError(error.message, status=error.status, code=error.code)
         if isinstance(error, StopError):
             self._refusal = error
-        log_service_error(self._log, error, "GET", LOGIN_PATH)
+        self._errors.say(error, "GET", LOGIN_PATH)
         return error
 
     def _accept(self, payload: Any) -> None:

@@ -25,20 +25,23 @@ from hisync.api.answers import (
     decode_written,
 )
 from hisync.api.auth import Credentials, PasswordEncoding
-from hisync.api.connection import Connection, Grant
+from hisync.api.connection import Connection, Grant, Settle
 from hisync.api.decode import TimeUnit
 from hisync.api.encode import encode_changes, encode_new
 from hisync.api.history import Posted, decode_history, decode_posted
 from hisync.api.outcomes import PARAMETER_MISSING, Answer
 from hisync.api.people import decode_groups, decode_people, decode_person, decode_tags
 from hisync.comment import Unit
-from hisync.errors import GoneError, HisyncError, RefusedError
+from hisync.errors import GoneError, HisyncError, RefusedError, ServiceError
 from hisync.items import Item, Values
 
 _ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
 
 
 def _grant_freely(_cause: str) -> None: ...
+
+
+def _count_nothing(_cause: str, _error: ServiceError | None) -> None: ...
 
 
 class HiTask:
@@ -54,6 +57,7 @@ class HiTask:
         password_encoding: PasswordEncoding = "plain",  # noqa: S107
         time_unit: TimeUnit = "minutes",
         grant: Grant = _grant_freely,
+        settle: Settle = _count_nothing,
         transport: httpx.BaseTransport | None = None,
         timeouts: httpx.Timeout | None = None,
         now: Callable[[], float] = time.time,
@@ -70,6 +74,8 @@ class HiTask:
             time_unit: the unit of times on the wire.
             grant: called with the cause before each request, logins and repeats included; it
                 may wait, or raise to prevent the request.
+            settle: called with the cause after each request that was sent, and with the error that
+                it ended with, None if it went well; it must not raise.
             transport: how requests travel; None for real HTTP.
             timeouts: None for 10 s to connect, 60 s to read, 30 s to write.
             now: the time in seconds since the epoch.
@@ -81,7 +87,13 @@ class HiTask:
         """
         credentials = Credentials(login, password, api_key, password_encoding)
         self._connection = Connection(
-            base_url, credentials, grant=grant, transport=transport, timeouts=timeouts, now=now
+            base_url,
+            credentials,
+            grant=grant,
+            settle=settle,
+            transport=transport,
+            timeouts=timeouts,
+            now=now,
         )
         self._connection.folder = folder
         self._time_unit: TimeUnit = time_unit
@@ -103,6 +115,13 @@ class HiTask:
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
+
+    def abort(self) -> None:
+        """End the request that is under way, from another thread, and send none any more.
+
+        Its answer is lost, as if the connection had broken.
+        """
+        self._connection.abort()
 
     @property
     def account_id(self) -> int | None:

@@ -1,13 +1,15 @@
 """The one place where requests leave: granted, timed out, judged, logged without a secret.
 
-Public: `Connection`, `Grant`, `TIMEOUTS`.
+An error that repeats itself is logged once, and again only after something else was seen.
+Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,7 +22,7 @@ import structlog
 from hisync.api.auth import Credentials, SessionAuth
 from hisync.api.body import read_body
 from hisync.api.outcomes import Answer, SessionLostError, read_answer
-from hisync.api.reports import log_service_error
+from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import silence_http_loggers
 from hisync.errors import (
     ConfigurationError,
@@ -32,6 +34,9 @@ from hisync.errors import (
 
 Grant: TypeAlias = Callable[[str], None]
 """Called with the cause before each request that is sent; it may wait, or raise to prevent it."""
+
+Settle: TypeAlias = Callable[[str, ServiceError | None], None]
+"""Called with the cause after each request, and what went wrong; it must not raise."""
 
 _T = TypeVar("_T")
 
@@ -67,6 +72,7 @@ class Connection:
         credentials: Credentials,
         *,
         grant: Grant,
+        settle: Settle,
         transport: httpx.BaseTransport | None,
         timeouts: httpx.Timeout | None,
         now: Callable[[], float] = time.time,
@@ -75,12 +81,16 @@ class Connection:
         url = _parse_base_url(base_url)
         self._base = str(url).rstrip("/")
         self.secrets = credentials.secrets()
-        self.auth = SessionAuth(self._base, credentials, self.secrets, now)
+        self._errors = ServiceErrors(structlog.get_logger("hisync.api"))
+        self.auth = SessionAuth(self._base, credentials, self.secrets, self._errors, now)
         self.clock_skew: float | None = None
         self.requests = 0
         self._grant = grant
+        self._settle = settle
+        self._sent: str | None = None  # the cause of the request that is not settled yet
+        self._socket: socket.socket | None = None
+        self._aborted = False
         self._now = now
-        self._log: Any = structlog.get_logger("hisync.api")
         self._client = httpx.Client(
             auth=self.auth,
             headers=_HEADERS,
@@ -97,6 +107,17 @@ class Connection:
     def close(self) -> None:
         """Close the connections; the session there stays."""
         self._client.close()
+
+    def abort(self) -> None:
+        """End the request that is under way, from another thread, and send none any more.
+
+        To whoever waits for it, its answer is lost.
+        """
+        self._aborted = True
+        if self._socket is not None:
+            # Only this wakes a read. Of TLS the plain socket: its own layer is in use over there.
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def call(
         self,
@@ -127,13 +148,14 @@ class Connection:
             HisyncError: the request can't be made at all.
         """
         self.auth.check()
+        self._sent = None
         request = partial(
             self._client.build_request,
             method,
             self._base + path,
             params=params,
             data=form,
-            extensions={"cause": cause, "renew": renew, "long": long},
+            extensions={"cause": cause, "renew": renew, "long": long, "trace": self._watch_socket},
         )
         once_more = long and renew
         outcome = self._exchange(request(), may_be_lost=once_more)
@@ -143,12 +165,17 @@ class Connection:
         # Raised here and not where it was caught: with neither the request nor the library's
         # error, whose URLs hold secrets, anywhere in its traceback.
         if isinstance(outcome, HisyncError):
+            self._conclude(outcome if isinstance(outcome, ServiceError) else None)
             raise outcome
         try:
-            return decode(outcome)
+            decoded = decode(outcome)
         except ServiceError as error:
-            log_service_error(self._log, error, method, path)
+            self._conclude(error)
+            self._errors.say(error, method, path)
             raise
+        self._conclude(None)
+        self._errors.well()
+        return decoded
 
     def _exchange(
         self, request: httpx.Request, *, may_be_lost: bool = False
@@ -166,14 +193,15 @@ class Connection:
             failed = _request_of(error)
             path = self._path_of(failed) if failed else path
             method = failed.method if failed else request.method
-            log_service_error(self._log, failure, method, path)
+            if not self._aborted:
+                self._errors.say(failure, method, path)
             return failure
         except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
         answer = read_answer(response, body, now=self._now(), redact=self.secrets.redact)
         lost = may_be_lost and isinstance(answer, SessionLostError)
         if isinstance(answer, ServiceError) and not lost:
-            log_service_error(self._log, answer, request.method, path)
+            self._errors.say(answer, request.method, path)
         return answer
 
     def _explain(self, error: httpx.HTTPError) -> ServiceError:
@@ -193,8 +221,27 @@ class Connection:
         )
 
     def _before_request(self, request: httpx.Request) -> None:
-        self._grant(request.extensions["cause"])
+        cause = request.extensions["cause"]
+        if self._sent is not None:
+            # Nothing follows a request within one call but what a lost session needs.
+            lost = SessionLostError("the session was lost") if cause == "login" else None
+            self._conclude(lost)
+        if self._aborted:
+            raise UnreachableError("hisync is stopping: the request was not made")
+        self._grant(cause)
         self.requests += 1
+        self._sent = cause
+
+    def _conclude(self, error: ServiceError | None) -> None:
+        """The request that was sent has come to its end."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            self._settle(sent, error)
+
+    def _watch_socket(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Keep the socket in use, for `abort`."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = facts["return_value"].get_extra_info("socket")
 
     def _after_response(self, response: httpx.Response) -> None:
         try:

@@ -87,17 +87,24 @@ def _cycles(status: Status, name: str) -> Iterator[Advice]:
 
 
 def _trouble(status: Status, trouble: str, name: str) -> Advice:
+    if status.refused:
+        what = f"hiTask refuses the login, the key or the account: {one_line(trouble)}"
+        return Advice(what, commands=[(f"{name} check", _then_restart(status))])
     what = f"hiTask could not be asked the last time: {one_line(trouble)}"
     pause = (status.quiet_until or 0.0) - status.now
     if pause > 0:
         return Advice(f"{what}; it wants to be left alone for {in_words(pause)}: wait")
+    return Advice(what, commands=[(f"{name} check", _then_restart(status))])
+
+
+def _then_restart(status: Status) -> str:
     again = "; restart the daemon once its config is mended" if status.pid else ", and the fix"
-    return Advice(what, commands=[(f"{name} check", f"names what fails{again}")])
+    return f"names what fails{again}"
 
 
 def _slow(status: Status) -> float:
     """Seconds after which a daemon should have finished another cycle."""
-    return 3.0 * status.poll_interval + 60.0
+    return 3.0 * max(status.poll_interval, status.quiet_interval) + 60.0
 
 
 def _held(status: Status, name: str) -> Iterator[Advice]:

@@ -128,7 +128,7 @@ def _clock(skew: float | None) -> Finding:
 
 def _budget(config: Config, mirror: Mirror) -> Finding:
     with mirror.reading() as connection:
-        booked = sum(n for _, n in requests.booked_since(connection, time.time() - 60))
+        booked = requests.booked_since(connection, time.time() - 60)
     budget = config.rate.requests_per_minute
     text = f"{booked} of {budget} requests in the last minute"
     return Finding("rate budget", ok=booked < budget, text=text)

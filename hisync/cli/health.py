@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +21,8 @@ from hisync.mirror import changes, records, requests, rows, state
 from hisync.mirror.histories import comment_progress
 from hisync.mirror.store import Mirror
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES
+from hisync.shares import seconds_left
+from hisync.throttle import Throttle
 
 LONG: Final = 3600.0
 """Seconds after which a change that a cycle has passed by counts as waiting for long."""
@@ -41,6 +44,7 @@ class Status:
         delta: what the server's delta was seen to be.
         last_cycle: what the last cycle did, None before the first.
         trouble: why no cycle has finished since, None if one has.
+        refused: whether that is because hiTask refuses the login, the key or the account.
         quiet_until: until when hiTask asked not to be asked.
         rows: rows by table.
         changes: changes that wait or were rejected, by state.
@@ -54,8 +58,13 @@ class Status:
         open_conflicts: the newest of those.
         conflicts: conflicts recorded in all.
         requests_last_minute: requests booked lately.
+        requests_last_hour: what they were for in the last hour: requests by cause.
+        requests_failed: how many of those did not go well.
         requests_per_minute: the budget.
+        requests_allowed: what is left of it after hiTask's complaints.
+        comments_forecast: seconds until all comments are read.
         poll_interval: seconds between two polls of the daemon.
+        quiet_interval: the same at most when nothing has changed for long.
         full_every: seconds between two full readings.
         direction: whether local edits are sent.
         comments: whether comments are mirrored.
@@ -71,6 +80,7 @@ class Status:
     delta: str = state.DeltaMode.UNKNOWN
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
+    refused: bool = False
     quiet_until: float | None = None
     rows: dict[str, int] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
@@ -84,8 +94,13 @@ class Status:
     open_conflicts: list[examples.Example] = field(default_factory=list)
     conflicts: int = 0
     requests_last_minute: int = 0
+    requests_last_hour: dict[str, int] = field(default_factory=dict)
+    requests_failed: int = 0
     requests_per_minute: int
+    requests_allowed: int | None = None
+    comments_forecast: float = 0.0
     poll_interval: int
+    quiet_interval: int = 0
     full_every: int
     direction: str
     comments: bool
@@ -113,7 +128,9 @@ def load_status(config: Config, mirror: Mirror) -> Status:
     facts: dict[str, Any] = {}
     try:
         with mirror.reading() as connection:
-            facts = _facts(connection, now)
+            facts = _facts(connection, now) | _budget(
+                connection, config.rate.requests_per_minute, now
+            )
     except (MirrorError, DatabaseError):
         if fault is None:
             raise
@@ -125,6 +142,7 @@ def load_status(config: Config, mirror: Mirror) -> Status:
         pid=mirror.holder(),
         requests_per_minute=config.rate.requests_per_minute,
         poll_interval=config.sync.poll_interval,
+        quiet_interval=config.sync.quiet_interval,
         full_every=config.sync.full_every,
         direction=config.sync.direction,
         comments=config.sync.comments,
@@ -153,6 +171,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "delta": memory.delta,
         "last_cycle": memory.last_cycle,
         "trouble": memory.trouble,
+        "refused": memory.refused,
         "quiet_until": memory.quiet_until,
         "rows": dict(rows.count_rows(connection, EDITED_TABLES | SHOWN_TABLES)),
         "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),
@@ -165,5 +184,22 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "conflicts_open": records.open_conflicts(connection),
         "open_conflicts": examples.open_conflicts(connection),
         "conflicts": records.count_conflicts(connection),
-        "requests_last_minute": sum(n for _, n in requests.booked_since(connection, now - 60)),
+    }
+
+
+def _budget(connection: Connection, per_minute: int, now: float) -> dict[str, Any]:
+    """How the request budget is used, by the names of `Status`."""
+    used = requests.usage_since(connection, now, 60)
+    by_cause: Counter[str] = Counter()
+    for (cause, _), number in used.items():
+        by_cause[cause] += number
+    read, total = comment_progress(connection)
+    allowed = Throttle.of(state.load(connection).throttle).limit(per_minute, now)
+    lately = requests.histories_per_minute(connection, now)
+    return {
+        "requests_last_minute": requests.booked_since(connection, now - 60),
+        "requests_last_hour": dict(by_cause.most_common()),
+        "requests_failed": sum(n for (_, outcome), n in used.items() if outcome != "ok"),
+        "requests_allowed": allowed,
+        "comments_forecast": seconds_left(total - read, lately, allowed),
     }

@@ -10,16 +10,18 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hisync.errors import MirrorError
+from hisync.errors import MirrorError, ServiceError
 
 if TYPE_CHECKING:
+    from hisync.api import Settle
     from hisync.config import Config
     from hisync.engine import Engine
     from hisync.mirror.store import Mirror
+    from hisync.watch.vitals import Vitals
 
 
 def own_name(explicit: Path | None) -> str:
@@ -74,12 +76,15 @@ def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
 
 
 @contextmanager
-def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator[Engine]:
+def open_engine(
+    config: Config, stop: threading.Event | None = None, vitals: Vitals | None = None
+) -> Iterator[Engine]:
     """The engine, holding its mirror.
 
     Args:
         config: the configuration.
         stop: set to make it end early.
+        vitals: told of each request.
 
     Raises:
         ConfigurationError: if credentials are missing.
@@ -116,6 +121,7 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
             password_encoding=config.hitask.password_encoding,
             time_unit=config.hitask.time_unit,
             grant=purse.grant,
+            settle=_tell_all(purse.settle, vitals),
             folder=mirror.path.parent,
         ) as api:
             configure_logging(config.log.level, config.log.format, redact=api.redact)
@@ -127,9 +133,33 @@ def open_engine(config: Config, stop: threading.Event | None = None) -> Iterator
                 full_every=config.sync.full_every,
                 max_removals=config.safety.max_removals,
                 max_push_deletes=config.safety.max_push_deletes,
+                refresh_every=config.sync.poll_interval,
                 comments=config.sync.comments,
                 time_entries=config.sync.time_entries,
                 time_entry_comments=config.sync.time_entry_comments,
                 zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
             )
-            yield Engine(api, mirror, rules, clock, stopping=stop.is_set, spare=purse.spare)
+            try:
+                yield Engine(
+                    api,
+                    mirror,
+                    rules,
+                    clock,
+                    stopping=stop.is_set,
+                    spare=purse.spare,
+                    keep_books=purse.keep_books,
+                )
+            finally:
+                with suppress(MirrorError):
+                    purse.close()
+
+
+def _tell_all(settle: Settle, vitals: Vitals | None) -> Settle:
+    if vitals is None:
+        return settle
+
+    def both(cause: str, error: ServiceError | None) -> None:
+        settle(cause, error)
+        vitals.note_request(cause, error)
+
+    return both

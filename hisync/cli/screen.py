@@ -60,7 +60,6 @@ def _print_wrapped(first: str, text: str, width: int) -> None:
 
 def _facts(status: Status) -> list[tuple[str, str]]:
     rows = ", ".join(f"{number} {table}" for table, number in status.rows.items() if number)
-    budget = f"{status.requests_last_minute} of {status.requests_per_minute} requests"
     return [
         ("daemon", "none" if status.pid is None else f"running, process {status.pid or 'unknown'}"),
         ("last cycle", _last_cycle(status)),
@@ -69,8 +68,27 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("comments", _comments(status)),
         ("changes", _changes(status)),
         ("conflicts", f"{status.conflicts_open} open, {status.conflicts} recorded"),
-        ("rate budget", f"{budget} in the last minute"),
+        ("rate budget", _budget(status)),
+        ("last hour", _last_hour(status)),
     ]
+
+
+def _budget(status: Status) -> str:
+    used = f"{status.requests_last_minute} of {status.requests_per_minute} requests"
+    said = f"{used} in the last minute"
+    allowed = status.requests_allowed
+    if allowed is not None and allowed < status.requests_per_minute:
+        said += f"; slowed down to {allowed} because hiTask complained"
+    return said
+
+
+def _last_hour(status: Status) -> str:
+    total = sum(status.requests_last_hour.values())
+    if not total:
+        return "no requests"
+    causes = ", ".join(f"{number} {cause}" for cause, number in status.requests_last_hour.items())
+    failed = f"; {status.requests_failed} did not go well" if status.requests_failed else ""
+    return f"{total} request{'' if total == 1 else 's'}: {causes}{failed}"
 
 
 def _last_cycle(status: Status) -> str:
@@ -88,7 +106,8 @@ def _comments(status: Status) -> str:
         return "not mirrored (sync.comments is off)"
     if read == total:
         return f"all read, of {total} items that have any"
-    return f"read of {read} of the {total} items that have any; the others in the background"
+    left = in_words(status.comments_forecast)
+    return f"read of {read} of the {total} items that have any; the others in about {left}"
 
 
 def _changes(status: Status) -> str:

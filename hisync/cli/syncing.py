@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hisync.cycle import Preview, Summary
     from hisync.plan.actions import Send
 
+HOOK_PATIENCE = 60.0
+"""Seconds that `sync` gives the hooks in the end."""
+
 db_app = typer.Typer(help="The mirror's schema.", no_args_is_help=True)
 
 
@@ -37,6 +40,7 @@ def sync(
 ) -> None:
     """One full cycle now: fetch, merge, send. Ends with a summary."""
     from hisync.cli.progress import progress_bar
+    from hisync.cli.serving import announced
     from hisync.cycle import preview, run_cycle
     from hisync.errors import ConfigurationError
 
@@ -50,8 +54,10 @@ def sync(
                 planned = preview(engine, full=full, pull_only=pull_only)
             _print_preview(planned)
             return
-        with progress_bar() as engine.progress:
-            summary = run_cycle(engine, full=full, pull_only=pull_only)
+        with announced(config, engine, patience=HOOK_PATIENCE) as announce:
+            with progress_bar() as engine.progress:
+                summary = run_cycle(engine, full=full, pull_only=pull_only)
+            announce(None)
     _print_summary(summary)
     raise typer.Exit(_exit_code(summary, sent=engine.rules.push and not pull_only))
 
@@ -61,20 +67,15 @@ def run(context: typer.Context) -> None:
     """The daemon: sync again and again, in the foreground, until SIGTERM or SIGINT."""
     import threading
 
-    from hisync.daemon import Daemon, stop_on_signals
+    from hisync.cli.serving import serve
+    from hisync.daemon import stop_on_signals
     from hisync.errors import HisyncError, LockedError
 
     config = read_config(context.obj)
     stop = threading.Event()
     stop_on_signals(stop)
     try:
-        with open_engine(config, stop) as engine:
-            Daemon(
-                engine,
-                stop,
-                poll_interval=config.sync.poll_interval,
-                push_delay=config.sync.push_delay,
-            ).run()
+        serve(config, stop)
     except LockedError as error:
         raise HisyncError(str(error)) from None  # a daemon does not wait for another one
 

@@ -75,7 +75,7 @@ def read_comments(engine: Engine, *, since: int, idle: bool = False) -> Read:
     for one in [*due, *([stale] if stale else [])]:
         if not _is_ripe(engine, one):
             continue
-        if not _may_go_on(engine, since):
+        if not _may_go_on(engine, since if read.histories else None):
             break
         _read_one(engine, one, read, since)
         if read.trouble is not None:
@@ -91,9 +91,18 @@ def _is_ripe(engine: Engine, due: Due) -> bool:
     return not ours and memory.retry_at.get(due.guid, 0.0) <= engine.clock.time()
 
 
-def _may_go_on(engine: Engine, since: int) -> bool:
-    if engine.stopping() or not engine.spare():
+def _may_go_on(engine: Engine, since: int | None) -> bool:
+    """Whether another may be read.
+
+    Args:
+        engine: everything it needs.
+        since: the newest change that the push has seen; None for the first, which goes before newer
+            ones, or people who write all the time would leave none read.
+    """
+    if engine.stopping() or not engine.spare("history"):
         return False
+    if since is None:
+        return True
     with engine.mirror.reading() as connection:
         return changes.newest_seq(connection) <= since
 

@@ -153,6 +153,7 @@ class SyncSettings(Section):
 
     direction: Literal["two-way", "pull-only"] = "two-way"
     poll_interval: Annotated[int, Field(ge=1, le=_YEAR)] = 60
+    quiet_interval: Annotated[int, Field(ge=1, le=_YEAR)] = 300
     push_delay: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 2
     full_every: Annotated[int, Field(ge=60, le=_YEAR)] = 86_400
     comments: bool = True

@@ -152,6 +152,9 @@ def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool
         column: of a type that JSON has.
         keys: what people wrote into a key may be anything; then they are named one by one.
     """
+    if len(keys) == 1:
+        alone: ColumnElement[bool] = column == keys[0]
+        return alone
     try:
         listed = orjson.dumps(list(keys)).decode()
     except TypeError:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, delete, func, select, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    delete,
+    func,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
@@ -22,6 +32,16 @@ from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
 
 _PARENT: Final = fields_of("tasks")["parent_guid"]
+
+# The rows of all item tables, as far as one needs to know to find the way between them.
+_ALL: Final = union_all(
+    *(
+        select(
+            t.c.guid, t.c.parent_guid, type_coerce(t.c.permission, NullType()).label("permission")
+        )
+        for t in ITEM_TABLES.values()
+    )
+).subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +123,10 @@ def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> Non
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
     """The guids of the rows whose parent each of these is, by parent."""
     found: dict[str, list[str]] = {}
-    wanted = list(guids)
-    for table in ITEM_TABLES.values():
-        for chunk in chunks(wanted):
-            query = select(table.c.parent_guid, table.c.guid).where(
-                among(table.c.parent_guid, chunk)
-            )
-            for parent, guid in connection.execute(query):
-                found.setdefault(parent, []).append(guid)
+    query = select(_ALL.c.parent_guid, _ALL.c.guid)
+    for chunk in chunks(guids):
+        for parent, guid in connection.execute(query.where(among(_ALL.c.parent_guid, chunk))):
+            found.setdefault(parent, []).append(guid)
     return found
 
 
@@ -121,25 +137,23 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
     """
     known: dict[str, str | None] = {}
     wanted = set(guids)
+    query = select(_ALL.c.guid, _ALL.c.parent_guid)
     while wanted:
-        for table in ITEM_TABLES.values():
-            for chunk in chunks(wanted):
-                query = select(table.c.guid, table.c.parent_guid).where(among(table.c.guid, chunk))
-                known.update((guid, _key(parent)) for guid, parent in connection.execute(query))
+        for chunk in chunks(wanted):
+            found = connection.execute(query.where(among(_ALL.c.guid, chunk)))
+            known.update((guid, _key(parent)) for guid, parent in found)
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
 
 
 def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, int | None]:
     """The permission that this account has on each of these rows, None where it is not known."""
-    found: dict[str, int | None] = {}
-    wanted = list(guids)
-    for table in ITEM_TABLES.values():
-        for chunk in chunks(wanted):
-            query = select(table.c.guid, type_coerce(table.c.permission, NullType()))
-            for guid, level in connection.execute(query.where(among(table.c.guid, chunk))):
-                found[guid] = level if isinstance(level, int) else None
-    return found
+    query = select(_ALL.c.guid, _ALL.c.permission)
+    return {
+        guid: level if isinstance(level, int) else None
+        for chunk in chunks(guids)
+        for guid, level in connection.execute(query.where(among(_ALL.c.guid, chunk)))
+    }
 
 
 def _key(parent: Any) -> str | None:

@@ -2,7 +2,8 @@
 
 With it go `capture` and `ledger`, its triggers, and `views`. Every other module of the mirror
 speaks SQLAlchemy and runs on any engine that has modules like these. Public: `GUID_DEFAULT`,
-`prepare`, `mark`, `unmark`, `leftover_mark`, `schema_version`, `read_json`, `ChangeWatch`.
+`prepare`, `mark`, `unmark`, `leftover_mark`, `rows_written`,
+`schema_version`, `read_json`, `ChangeWatch`.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def unmark(connection: Connection) -> None:
 def leftover_mark(connection: Connection) -> bool:
     """Whether a mark was committed after all: every edit since then went unseen."""
     return connection.exec_driver_sql("SELECT 1 FROM sync_mark").first() is not None
+
+
+def rows_written(connection: Connection) -> int:
+    """How many rows this connection has written in its life, those of triggers included."""
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one())
 
 
 def schema_version(connection: Connection) -> int:

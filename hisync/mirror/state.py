@@ -42,12 +42,16 @@ class EngineState:
         last_full_at: when a full read was last applied, in seconds since the epoch.
         last_cycle: what the last finished cycle did, for `hisync status`.
         trouble: why no cycle has finished since, None if one has.
+        refused: whether that is because hiTask refuses the login, the key or the account.
         quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
         time_zone: the account's time zone as hiTask's preferences name it.
         zone_is_old: whether to ask for it again before the next day is written.
         had_holes: whether edits may have gone unseen since the last full read.
         zone_offset: the minutes that the account's clocks are ahead of UTC today; views use it.
         people: what is remembered of the last reading of people, groups and tags.
+        throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
+        announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
+        pruned_at: when finished changes were last pruned, in seconds since the epoch.
     """
 
     account_id: int | None = None
@@ -61,12 +65,16 @@ class EngineState:
     last_full_at: float | None = None
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
+    refused: bool = False
     quiet_until: float | None = None
     time_zone: str | None = None
     zone_is_old: bool = False
     had_holes: bool = False
     zone_offset: int | None = None
     people: dict[str, Any] | None = None
+    throttle: dict[str, Any] | None = None
+    announced: dict[str, Any] | None = None
+    pruned_at: float | None = None
 
     @property
     def zone(self) -> tzinfo:

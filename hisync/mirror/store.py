@@ -23,6 +23,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from hisync.errors import (
     BusyError,
     ConfigurationError,
+    FullError,
     MirrorError,
     StaleWriterError,
 )
@@ -67,10 +68,13 @@ class Mirror:
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
+            before = sqlite.rows_written(connection)
             fold_changes(connection)
             yield connection
+            # Where nothing was written, the mark alone is not worth a write to the disk.
+            unwritten = sqlite.rows_written(connection) == before
             sqlite.unmark(connection)
-            if not commit:
+            if unwritten or not commit:
                 transaction.rollback()
 
     @contextmanager
@@ -167,8 +171,7 @@ class Mirror:
         try:
             yield
         except OperationalError as error:
-            kind = BusyError if "locked" in str(error.orig) else MirrorError
-            raise kind(_explain(error, self.path)) from error
+            raise _kind_of(error)(_explain(error, self.path)) from error
         except DatabaseError as error:
             damaged = type(error.orig) is sqlite3.DatabaseError  # or no database at all
             if damaged or _is_peoples_own(error.orig):
@@ -216,6 +219,13 @@ def _create_file(path: Path, mode: int) -> None:
         raise MirrorError(f"the database {path} can't be created: {error.strerror}") from error
     os.fchmod(descriptor, mode)  # the umask must not take rights from a group that was granted
     os.close(descriptor)
+
+
+def _kind_of(error: OperationalError) -> type[MirrorError]:
+    reason = str(error.orig)
+    if "locked" in reason:
+        return BusyError
+    return FullError if "full" in reason else MirrorError
 
 
 def _is_peoples_own(error: BaseException | None) -> bool:

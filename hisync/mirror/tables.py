@@ -264,14 +264,26 @@ sync_comments = Table(
     Column("complete", Boolean(), nullable=False, server_default=text("0")),
 )
 
-# Requests granted in the last minute, so that the budget holds across restarts.
+# Requests booked lately, so that the budget holds across restarts: each may be made until its lease
+# ends, and counts for a minute from then.
 sync_requests = Table(
     "sync_requests",
     metadata,
     Column("id", SEQUENCE, primary_key=True, autoincrement=True),
     Column("granted_at", Float(), nullable=False),
     Column("requests", Integer(), nullable=False),
+    Column("lease_ends", Float(), nullable=False, server_default=text("0")),
     sqlite_autoincrement=True,
+)
+
+# What the requests of the last hour were for and what became of them, by the minute.
+sync_usage = Table(
+    "sync_usage",
+    metadata,
+    Column("minute", BigInteger(), primary_key=True, autoincrement=False),
+    Column("cause", Text(), primary_key=True),
+    Column("outcome", Text(), primary_key=True),
+    Column("requests", Integer(), nullable=False),
 )
 
 # Scratch of the capture triggers: the row that a REPLACE is about to overwrite.

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from hisync.api import Credentials, SessionAuth
+from hisync.api.reports import ServiceErrors
 from hisync.errors import (
     RetryLaterError,
     ServiceError,
@@ -34,7 +36,8 @@ OK: Any = {"session_id": "s-1", "id": 42}
 
 def make_auth(encoding: Any = "plain") -> SessionAuth:
     credentials = Credentials("ann", "pass", "key", encoding)
-    return SessionAuth(BASE, credentials, credentials.secrets(), now=lambda: 0.0)
+    errors = ServiceErrors(structlog.get_logger("hisync.api"))
+    return SessionAuth(BASE, credentials, credentials.secrets(), errors, now=lambda: 0.0)
 
 
 def drive(auth: SessionAuth, *answers: httpx.Response | dict[str, Any]) -> list[httpx.Request]:

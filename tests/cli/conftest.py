@@ -122,12 +122,12 @@ class Site:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         with (self.folder / "daemon.log").open("a") as log:
             process = subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.folder,
-                env=self.environment,
+                env={**self.environment, **environment},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

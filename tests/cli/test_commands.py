@@ -134,9 +134,9 @@ def test_postgresql_gets_a_clear_answer(site: Site) -> None:
 
 def test_db_says_where_the_schema_is(site: Site) -> None:
     assert site.run("db", "current").returncode == 1
-    assert site.run("db", "upgrade").stdout == "schema 0002 (was empty)\n"
-    assert site.run("db", "current").stdout == "0002 (newest)\n"
-    assert site.run("db", "upgrade").stdout == "schema 0002\n"
+    assert site.run("db", "upgrade").stdout == "schema 0003 (was empty)\n"
+    assert site.run("db", "current").stdout == "0003 (newest)\n"
+    assert site.run("db", "upgrade").stdout == "schema 0003\n"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+import sqlite3
 import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from shutil import which
 
+import httpx
 import pytest
 
 from tests.cli.conftest import Site, until
@@ -110,3 +117,124 @@ def test_killed_six_times_in_the_middle_of_forty_creates(
         (40,)
     ]
     assert site.sql("SELECT count(*) FROM change_log WHERE state = 'done'") == [(40,)]
+
+
+# Told to stop, while hiTask says nothing
+
+
+def test_sigterm_ends_a_request_that_hangs(site: Site) -> None:
+    daemon = running_daemon(site, poll_interval=3600)
+    site.sandbox.service.faults.add("PUT /item/*:slow=30:1")
+    site.sql("UPDATE tasks SET title = 'slow' WHERE rowid = 1")
+    until(lambda: site.sql("SELECT 1 FROM change_log WHERE state = 'sending'"))
+    began = time.monotonic()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(timeout=10) == 0
+    assert time.monotonic() - began < 2
+    assert '"event": "daemon_stopped"' in site.log()
+    assert "trouble_started" not in site.log()
+    assert site.run("sync").returncode == 0  # what became of it is looked up
+    assert site.sql("SELECT count(*) FROM change_log WHERE state = 'done'") == [(1,)]
+
+
+def test_sigterm_ends_a_connection_that_is_never_made(site: Site) -> None:
+    """What listens takes no more connections: connecting itself hangs."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [_connecting(address) for _ in range(4)]
+        site.run("sync")
+        site.configure(hitask={"base_url": f"http://127.0.0.1:{address[1]}/api"})
+        daemon = site.start("run")
+        until(lambda: "daemon_started" in site.log())
+        began = time.monotonic()
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(timeout=10) == 0
+        assert time.monotonic() - began < 2.5
+        for one in waiting:
+            one.close()
+
+
+def _connecting(address: tuple[str, int]) -> socket.socket:
+    one = socket.socket()
+    one.setblocking(False)
+    one.connect_ex(address)
+    return one
+
+
+# What others see of it
+
+
+def test_the_monitor_says_how_it_is(site: Site) -> None:
+    port = free_port()
+    site.configure(monitor={"listen": f"127.0.0.1:{port}"}, sync=QUICK)
+    daemon = site.start("run")
+    until(lambda: "cycle_finished" in site.log())
+    health = httpx.get(f"http://127.0.0.1:{port}/healthz")
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert 'hisync_requests_total{cause="full",outcome="ok"} 1.0' in metrics
+    assert 'hisync_requests_last_hour{cause="full",outcome="ok"} 1.0' in metrics
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(timeout=10) == 0
+
+
+def test_a_refused_login_is_said_once_and_seen_by_the_monitor(site: Site) -> None:
+    port, told = free_port(), site.folder / "told"
+    hook = site.folder / "hook.py"
+    hook.write_text(f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read())")
+    site.configure(
+        hitask={"password": "wrong-marked-secret"},
+        monitor={"listen": f"127.0.0.1:{port}"},
+        hooks={"command": f"{sys.executable} {hook}"},
+        sync=QUICK,
+    )
+    site.start("run")
+    until(lambda: "login_refused" in site.log())
+    until(lambda: told.exists() and told.read_text().endswith("\n"))
+    health = httpx.get(f"http://127.0.0.1:{port}/healthz")
+    assert (health.status_code, health.json()["login_refused"]) == (503, True)
+    assert json.loads(told.read_text())["event"] == "login_refused"
+    seen = len(site.sandbox.service.log)
+    until(lambda: site.log().count("\n") and _quiet_for(site, 2.5), within=10)
+    assert len(site.sandbox.service.log) == seen == 1  # a poll a second, and none asks again
+    assert site.log().count('"event": "login_refused"') == 1
+    assert "marked-secret" not in site.log() + health.text + told.read_text()
+
+
+def _quiet_for(site: Site, seconds: float) -> bool:
+    """Let some polls go by."""
+    began, size = time.monotonic(), len(site.log())
+    while time.monotonic() - began < seconds:
+        if len(site.log()) != size:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_database_that_is_locked_at_the_start_is_waited_for(site: Site) -> None:
+    """Longer than a client's transaction may last; the service manager is told why."""
+    site.run("sync")
+    notify = site.folder / "notify"
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
+        manager.bind(str(notify))
+        manager.settimeout(20)
+        with closing(sqlite3.connect(site.database, isolation_level=None)) as client:
+            client.execute("BEGIN IMMEDIATE")
+            site.configure(sync=QUICK)
+            daemon = site.start("run", NOTIFY_SOCKET=str(notify))
+            ready = manager.recv(4096).decode()
+            assert "READY=1" in ready
+            assert "someone else's transaction holds it" in ready
+            client.execute("ROLLBACK")
+        until(lambda: "trouble_ended" in site.log(), within=40)
+        assert daemon.poll() is None
+    assert site.log().count("trouble_started") == 1

@@ -189,7 +189,7 @@ def test_a_refused_login_leads_to_check(site: Site) -> None:
     assert site.run("sync").returncode == 3
     done = site.run("status")
     assert done.returncode == 0
-    assert "hiTask could not be asked the last time" in done.stdout
+    assert "hiTask refuses the login, the key or the account" in done.stdout
     assert "hisync check" in done.stdout
 
 

@@ -115,13 +115,13 @@ def test_an_older_equal_one_is_not_taken_for_it(talk: World) -> None:
     """Also where the mirror has not read it yet."""
     they_say(talk, "done", ME)
     talk.time.sleep(3600)
-    talk.engine.spare = lambda: False
+    talk.engine.spare = lambda _cause: False
     talk.sync()
     assert here(talk) == Counter()
     say(talk, "done")
     talk.service.faults.add("POST /item/comment:drop_before:1")
     settle(talk)
-    talk.engine.spare = lambda: True
+    talk.engine.spare = lambda _cause: True
     settle(talk)
     assert there(talk) == here(talk) == Counter({"done": 2})
     agree(talk)
@@ -159,7 +159,7 @@ def test_clocks_that_differ_double_nothing_of_what_is_known(
     """Where the item's comments were all read before, no clock is asked."""
     they_say(talk, "theirs")
     if not known:
-        talk.engine.spare = lambda: False
+        talk.engine.spare = lambda _cause: False
     talk.sync()
     model = talk.service.model
     clock = model.clock
@@ -171,7 +171,7 @@ def test_clocks_that_differ_double_nothing_of_what_is_known(
     say(talk, "ours")
     talk.service.faults.add(f"POST /item/comment:{effect}:1")
     settle(talk, 4)
-    talk.engine.spare = lambda: True
+    talk.engine.spare = lambda _cause: True
     settle(talk)
     assert there(talk) == here(talk) == Counter(["ours", "theirs"])
     agree(talk)

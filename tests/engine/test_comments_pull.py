@@ -96,7 +96,7 @@ def test_the_newest_come_first_and_a_restart_goes_on(new_world: MakeWorld) -> No
     world = new_world(items=60)
     left = [4]
 
-    def spare() -> bool:
+    def spare(_cause: str) -> bool:
         left[0] -= 1
         return left[0] >= 0
 
@@ -192,7 +192,7 @@ def test_a_weekly_look_waits_for_spare_budget(new_world: MakeWorld) -> None:
     they_say(world, "first")
     world.sync()
     world.time.sleep(WEEK)
-    world.engine.spare = lambda: False
+    world.engine.spare = lambda _cause: False
     assert world.sync().requests == 1
 
 

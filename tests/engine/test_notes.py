@@ -44,6 +44,10 @@ def they_spend(world: World, total: int, who: str = "tariq@example.com") -> None
     model.update(number_of(world), user=model.user(who), time_spent=total)
 
 
+def spent(world: World) -> int:
+    return int(world.one("SELECT time_spent_minutes AS m FROM tasks WHERE guid = ?", ITEM)["m"])
+
+
 def observed(world: World) -> list[tuple[Any, Any]]:
     rows = world.sql(
         "SELECT minutes, user_id FROM time_entries WHERE source = 'observed' AND item_guid = ?"
@@ -115,6 +119,22 @@ def test_time_of_two_people_between_two_looks_is_nobodys(talk: World) -> None:
     they_spend(talk, 50, LOGIN)
     talk.sync()
     assert observed(talk) == [(50, None)]
+
+
+def test_time_beside_our_own_is_never_taken_for_ours(talk: World) -> None:
+    they_spend(talk, 50)
+    talk.sync()
+    they_spend(talk, 56)
+    talk.sql(
+        "INSERT INTO time_entries (item_guid, minutes, time_create) VALUES (?, 6, ?)",
+        *(ITEM, "2026-03-02 09:00:00.100000"),
+    )
+    talk.sync()
+    talk.sync()
+    me = talk.service.model.user(LOGIN).id
+    assert spent(talk) == 62
+    assert {minutes for minutes, _ in observed(talk)} == {50, 6}
+    assert me not in {user for _, user in observed(talk)}
 
 
 def test_a_history_that_is_cut_off_names_nobody(new_world: MakeWorld) -> None:

@@ -341,9 +341,9 @@ def test_a_reading_that_was_cut_short_is_made_again(world: World) -> None:
 
 
 def test_it_waits_until_there_are_requests_to_spare(world: World) -> None:
-    world.engine.spare = lambda: False
+    world.engine.spare = lambda _cause: False
     assert after(world, DAY) == []
-    world.engine.spare = lambda: True
+    world.engine.spare = lambda _cause: True
     assert after(world, 60) == PEOPLE
 
 

@@ -1,0 +1,1 @@
+"""How others see that hisync is well."""
