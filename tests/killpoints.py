@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--server", default="", help="servers with this text in their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--plain", action="store_true", help="kill none")
+    parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
     jobs = [
@@ -49,16 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for server in SERVERS
         if options.server in server
     ]
-    started, total = time.monotonic(), Count()
+    started, total, done = time.monotonic(), Count(), set[Job]()
     for job, count in _run(jobs, options.jobs):
         total.add(count)
         for failure in count.failures:
             print(f"FAILED: {job[0]} [{job[1]}]\n{failure}", flush=True)
+        done.add(job)
         if total.failures and options.x:
             break
-    names = {name for name, *_ in jobs}
+        if options.seconds and time.monotonic() - started > options.seconds:
+            break
+    names = {name for name, *_ in done}
     print(
-        f"{len(names)} scenarios on {len({server for _, server, _ in jobs})} kinds of servers, "
+        f"{len(names)} scenarios on {len({server for _, server, _ in done})} kinds of servers, "
         f"{total.scenarios} plain runs, {total.kill_points} kill points, "
         f"{len(total.failures)} failures, {time.monotonic() - started:.0f} s"
     )

@@ -103,8 +103,8 @@ PLANTS: Final = (
     Plant(
         "the budget is forgotten at a restart",
         "hisync/purse.py",
-        "            requests.book(connection, now, number)\n",
-        "",
+        "                requests.book(connection, now, number)\n",
+        "                pass\n",
         "pytest tests/engine/test_purse.py",
     ),
     Plant(
@@ -272,6 +272,13 @@ PLANTS: Final = (
         "    _log_unlogged(engine, connection, again)\n    report",
         "    report",
         "pytest tests/engine/test_ledger.py",
+    ),
+    Plant(
+        "a row that is not there counts as deleted by people",
+        "hisync/plan/proof.py",
+        'return log[-1].op == "delete" if log else',
+        "return True or",
+        f"{_SCENARIO} 'row out unseen'",
     ),
     Plant(
         "an empty page is taken for an empty list",
