@@ -155,7 +155,7 @@ PLANTS: Final = (
         "    return engine.api.send_create(\n        intent.guid,",
         "    return engine.api.send_create(\n"
         "        intent.guid[:-4] + f'{9000 + intent.attempt}',",
-        f"{_SCENARIO} 'a create: its answer'",
+        f"{_SCENARIO} 'created offline'",
     ),
     Plant(
         "what a write went over is not asked for when its answer was lost",
