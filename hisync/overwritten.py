@@ -104,6 +104,8 @@ def _lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
     with engine.mirror.reading() as connection:
         pending = intents.load_intents(connection)
         updates = {guid: intent for guid, intent in pending.items() if intent.op == "update"}
+        if not updates:
+            return []
         known = {base.id: base for base in bases.load_bases(connection, updates).values()}
         local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
     found = []

@@ -1,0 +1,1 @@
+"""How quick and how small hisync is beside the least that the same work can cost."""

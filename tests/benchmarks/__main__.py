@@ -1,0 +1,262 @@
+"""Measure hisync beside the floors and beside other tools, in one run on one machine.
+
+    pip install -e '.[dev,bench]' && python -m tests.benchmarks
+
+Whole processes, start-up included, medians of interleaved runs. Nothing fails here: figures are
+read. `--plot FILE` draws how cost grows with the account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.benchmarks.measure import (
+    HISYNC,
+    Cost,
+    Costs,
+    configure,
+    interleaved,
+    run,
+    service,
+    watch_daemon,
+)
+
+PARTS = ("startup", "full", "large", "delta", "daemon", "update", "push", "growth")
+
+
+def main() -> None:
+    """Run the parts that were asked for, and print their tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--items", type=int, default=100_000, help="of the large account")
+    parser.add_argument("--runs", type=int, default=3, help="of each contender")
+    parser.add_argument("--only", choices=PARTS, action="append", help="may be repeated")
+    parser.add_argument("--plot", type=Path, help="where the plot of growth goes")
+    options = parser.parse_args()
+    parts: dict[str, Callable[[], None]] = {
+        "startup": lambda: startup(options.runs),
+        "full": lambda: full(10_000, options.runs),
+        "large": lambda: full(options.items, options.runs),
+        "delta": lambda: delta(options.items, options.runs),
+        "daemon": daemon,
+        "update": lambda: update(options.items, options.runs),
+        "push": push,
+        "growth": lambda: growth(options.plot),
+    }
+    for part in options.only or PARTS:
+        parts[part]()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hisync-bench-") as name:
+        yield Path(name)
+
+
+def tell(text: str) -> None:
+    """Say how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def floor(name: str, url: str, where: Path) -> Cost:
+    """Run one of the floors."""
+    return run([sys.executable, "-m", "tests.benchmarks.floors", name, url, str(where)], where)
+
+
+def head(title: str, *columns: str) -> None:
+    """Print the head of a table."""
+    print(f"\n### {title}\n\n| | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+
+
+def table(title: str, costs: dict[str, Costs], beside: str) -> None:
+    """Print what each took, and how many times that of one of them."""
+    head(title, "wall, s", "CPU, s", "peak, MB", "wall ×", "CPU ×")
+    for name, cost in costs.items():
+        times = (cost.median(what) / costs[beside].median(what) for what in ("wall", "cpu"))
+        cells = [cost.shown(what) for what in ("wall", "cpu", "peak")]
+        print(f"| {name} | {' | '.join(cells)} | {' | '.join(f'{t:.2f}' for t in times)} |")
+    sys.stdout.flush()
+
+
+def startup(runs: int) -> None:
+    """How long commands take that do little."""
+    libraries = [sys.executable, "-c", "import typer, rich.console, sqlalchemy"]
+    with folder() as where, service(1000) as url:
+        configure(where, url)
+        run([*HISYNC, "sync"], where)
+        commands = {
+            "Python alone": [sys.executable, "-c", ""],
+            "import typer, rich, sqlalchemy": libraries,
+            "hisync --help": [*HISYNC, "--help"],
+            "hisync status": [*HISYNC, "status"],
+        }
+        costs = interleaved(
+            {name: partial(run, command, where) for name, command in commands.items()},
+            2 * runs,
+            tell,
+        )
+    table("Start-up", costs, "import typer, rich, sqlalchemy")
+
+
+def full(items: int, runs: int) -> None:
+    """A first mirror."""
+    with folder() as where, service(items) as url:
+
+        def hisync() -> Cost:
+            configure(where, url)
+            return run([*HISYNC, "sync"], where)
+
+        contenders: dict[str, Callable[[], Cost]] = {
+            "floor: httpx, orjson, one executemany": partial(floor, "httpx", url, where),
+            "floor, streaming: ijson": partial(floor, "ijson", url, where),
+            "hisync": hisync,
+            "sqlite-utils": partial(floor, "sqlite-utils", url, where),
+        }
+        if items <= 10_000:
+            contenders["dlt"] = partial(floor, "dlt", url, where)
+        costs = interleaved(contenders, runs, tell)
+    table(f"First mirror of {items:,} items", costs, "floor: httpx, orjson, one executemany")
+
+
+def delta(items: int, runs: int) -> None:
+    """A delta that names every item, with 100 changed and 10 gone, after a first mirror."""
+    with folder() as where, service(items) as url:
+        configure(where, url)
+        for _ in range(2):  # the first delta shows that deltas name every item here
+            run([*HISYNC, "sync"], where)
+        floor("httpx", url, where)
+        kept = {path.name: path.read_bytes() for path in where.glob("*.db")}
+
+        def again(measured: Callable[[], Cost]) -> Cost:
+            for path in (*where.glob("*.db-wal"), *where.glob("*.db-shm")):
+                path.unlink()
+            for name, content in kept.items():
+                (where / name).write_bytes(content)
+            return measured()
+
+        costs = interleaved(
+            {
+                "floor": lambda: again(partial(floor, "delta", url, where)),
+                "hisync sync": lambda: again(partial(run, [*HISYNC, "sync"], where)),
+                "hisync status, its start-up": lambda: run([*HISYNC, "status"], where),
+            },
+            runs,
+            tell,
+        )
+    table(f"Delta of {items:,}, 100 changed, 10 gone (looked at twice)", costs, "floor")
+
+
+def daemon() -> None:
+    """Quiet cycles of a running daemon, and an idle minute."""
+    head("The daemon", "CPU, ms a cycle", "peak, MB")
+    for items in (10_000, 100_000):
+        with folder() as where, service(items - 10) as url:
+            configure(where, url, poll_interval="1")
+            run([*HISYNC, "sync"], where)
+            tell(f"  a daemon on {items} items for 20 s")
+            seen = watch_daemon(where, 20)
+            each = seen.cpu / max(1, seen.cycles) * 1000
+            print(f"| quiet cycle, {items:,} items | {each:.0f} | {seen.peak:.0f} |", flush=True)
+    with folder() as where, service(10_000) as url:
+        configure(where, url)
+        run([*HISYNC, "sync"], where)
+        tell("  an idle minute")
+        seen = watch_daemon(where, 60)
+        print(f"| idle minute, 10,000 items | {seen.cpu * 1000:.0f} in all | {seen.peak:.0f} |")
+
+
+def update(items: int, runs: int) -> None:
+    """One UPDATE of every row by a user's SQL client, with and without the capture triggers."""
+    with folder() as where, service(items) as url:
+        configure(where, url)
+        run([*HISYNC, "sync"], where)
+        path = where / "hisync.db"
+
+        def timed() -> Cost:
+            with closing(sqlite3.connect(path, isolation_level=None)) as client:
+                client.execute("BEGIN")
+                started, cpu = time.perf_counter(), time.process_time()
+                for name in ("projects", "tasks", "events", "notes"):
+                    client.execute(f"UPDATE {name} SET title = title || '!'")
+                client.execute("COMMIT")
+                return Cost(time.perf_counter() - started, time.process_time() - cpu, 0)
+
+        captured = Costs([timed() for _ in range(runs)])
+        with closing(sqlite3.connect(path)) as client:
+            logged = client.execute("SELECT count(*) FROM change_log").fetchone()[0]
+            triggers = client.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+            for (name,) in triggers.fetchall():
+                client.execute(f"DROP TRIGGER {name}")
+        bare = Costs([timed() for _ in range(runs)])
+    costs = {"without triggers": bare, f"captured ({logged // runs:,} changes logged)": captured}
+    table(f"A user's UPDATE of {items:,} rows", costs, "without triggers")
+
+
+def push() -> None:
+    """Local edits on their way to a service that answers at once, and to one that takes 100 ms."""
+    head("Pushing edits", "edits", "wall, s", "CPU per edit, ms")
+    for latency, edits in ((0.0, 500), (0.1, 100)):
+        with folder() as where, service(1000, latency) as url:
+            configure(where, url)
+            run([*HISYNC, "sync"], where)
+            idle = run([*HISYNC, "sync"], where)
+            with closing(sqlite3.connect(where / "hisync.db")) as client, client:
+                client.execute(
+                    "UPDATE tasks SET title = title || '!' WHERE guid IN (SELECT guid FROM tasks "
+                    f"WHERE permission = 100 LIMIT {edits})"
+                )
+            tell(f"  {edits} edits, {latency * 1000:.0f} ms each")
+            cost = run([*HISYNC, "sync"], where)
+            each = (cost.cpu - idle.cpu) / edits * 1000
+            name = f"latency {latency * 1000:.0f} ms"
+            print(f"| {name} | {edits} | {cost.wall - idle.wall:.1f} | {each:.1f} |", flush=True)
+
+
+def growth(plot: Path | None) -> None:
+    """First mirrors of accounts from a thousand items to a million."""
+    sizes = (1_000, 10_000, 100_000, 1_000_000)
+    costs = {}
+    for items in sizes:
+        with folder() as where, service(items) as url:
+            configure(where, url)
+            tell(f"  a first mirror of {items:,} items")
+            costs[items] = run([*HISYNC, "sync"], where)
+    head("Growth", "wall, s", "CPU, s", "µs CPU each", "peak, MB")
+    for items, cost in costs.items():
+        each = cost.cpu / items * 1e6
+        print(f"| {items:,} | {cost.wall:.1f} | {cost.cpu:.1f} | {each:.0f} | {cost.peak:.0f} |")
+    if plot is not None:
+        draw(costs, plot)
+
+
+def draw(costs: dict[int, Cost], file: Path) -> None:
+    """Draw CPU time and peak memory against the number of items."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "hisync"
+    from matplotlib import pyplot as plt
+
+    figure, (times, memory) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    sizes = list(costs)
+    times.loglog(sizes, [cost.cpu for cost in costs.values()], "o-", label="CPU")
+    times.loglog(sizes, [cost.wall for cost in costs.values()], "s--", label="wall")
+    times.set(title="First mirror, seconds", xlabel="items")
+    times.legend()
+    memory.semilogx(sizes, [cost.peak for cost in costs.values()], "o-")
+    memory.set(title="Peak memory, MB", xlabel="items", ylim=(0, None))
+    for axes in (times, memory):
+        axes.grid(visible=True, alpha=0.3)
+    figure.savefig(file, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Whole processes, measured: wall time, CPU time and peak memory, as the kernel counts them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hisync.sandbox import API_KEY, LOGIN, PASSWORD
+
+HISYNC = [sys.executable, "-m", "hisync"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process took.
+
+    Attributes:
+        wall: seconds from start to end.
+        cpu: seconds of CPU, user and system.
+        peak: the most memory that was resident, in MB.
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What several runs of one thing took."""
+
+    runs: Sequence[Cost]
+
+    def median(self, what: str) -> float:
+        """The median of `wall`, `cpu` or `peak`."""
+        return float(statistics.median(getattr(run, what) for run in self.runs))
+
+    def shown(self, what: str) -> str:
+        """The median, with the least and the most."""
+        values = sorted(getattr(run, what) for run in self.runs)
+        digits = 0 if what == "peak" else 2
+        spread = f" ({values[0]:.{digits}f}-{values[-1]:.{digits}f})" if len(values) > 1 else ""
+        return f"{self.median(what):.{digits}f}{spread}"
+
+
+def run(command: Sequence[str], folder: Path) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    with (folder / "said.txt").open("w+") as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=said, stderr=said, env=_environment()
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)}: {said.read()[-2000:]}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def interleaved(
+    contenders: dict[str, Callable[[], Cost]], times: int, tell: Callable[[str], object]
+) -> dict[str, Costs]:
+    """Run each in turn, several times over, so that a busy moment strikes them all."""
+    found: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for number in range(times):
+        for name, contender in contenders.items():
+            tell(f"  {name}, run {number + 1} of {times}")
+            found[name].append(contender())
+    return {name: Costs(runs) for name, runs in found.items()}
+
+
+@contextmanager
+def service(items: int, latency: float = 0.0) -> Iterator[str]:
+    """A stand-in with that many items in a process of its own; yields its address."""
+    command = [sys.executable, "-m", "tests.benchmarks.service", str(items), str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def configure(folder: Path, url: str, **settings: str) -> None:
+    """Write a configuration for hisync into a folder, and take away what was mirrored there."""
+    for old in folder.glob("hisync.db*"):
+        old.unlink()
+    lines = [
+        *("[hitask]", f'base_url = "{url}"', f'login = "{LOGIN}"', f'password = "{PASSWORD}"'),
+        *(f'api_key = "{API_KEY}"', "[rate]", "requests_per_minute = 10000"),
+        *("[sync]", "comments = false", *(f"{key} = {value}" for key, value in settings.items())),
+    ]
+    config = folder / "config.toml"
+    config.touch(mode=0o600)
+    config.write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a daemon took while it was watched: seconds, CPU seconds, cycles, and MB at the most."""
+
+    seconds: float
+    cpu: float
+    cycles: int
+    peak: float
+
+
+def watch_daemon(folder: Path, seconds: float) -> Watched:
+    """Start the daemon, wait for its second cycle, and watch it for that long."""
+    log = folder / "log.txt"
+    with (
+        log.open("w") as said,
+        subprocess.Popen([*HISYNC, "run"], cwd=folder, stderr=said, env=_environment()) as process,
+    ):
+        try:
+            while _cycles(log) < 2:
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()[-2000:])
+                time.sleep(0.05)
+            started, cpu, cycles = time.perf_counter(), _cpu(process.pid), _cycles(log)
+            time.sleep(seconds)
+            took = time.perf_counter() - started
+            peak = float(_status(process.pid, "VmHWM")) / 1024
+            return Watched(took, _cpu(process.pid) - cpu, _cycles(log) - cycles, peak)
+        finally:
+            process.terminate()
+
+
+def _cycles(log: Path) -> int:
+    return log.read_text().count("cycle_finished")
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    return {
+        **os.environ,
+        "PYTHONPATH": root,
+        "DLT_TELEMETRY": "0",
+        "RUNTIME__DLTHUB_TELEMETRY": "0",
+    }
