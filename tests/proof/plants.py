@@ -197,14 +197,14 @@ PLANTS: Final = (
         "hisync/plan/order.py",
         "-depth if deletion else depth,",
         "depth if deletion else -depth,",
-        f"{_SCENARIO} 'parent'",
+        "pytest tests/plan/test_order.py",
     ),
     Plant(
         "another account's login is accepted",
         "hisync/api/auth.py",
         "        if None in (account, self.expected_account) or",
         "        if True or",
-        f"{_SCENARIO} 'another account'",
+        "pytest tests/api/test_auth.py",
     ),
     Plant(
         "rows that leave are not kept",
