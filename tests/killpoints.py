@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 
+import pytest
+
 from tests.edges.edge import Edge
 from tests.proof.killing import Count, kill_points
 from tests.proof.scenarios import SCENARIOS, SERVERS, TROUBLES
@@ -90,7 +92,7 @@ def run_job(job: Job) -> tuple[Job, Count]:
                 count.kill_points += step > 0
                 if plain:
                     break
-        except Exception:  # noqa: BLE001 - reported with its trace
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - reported with its trace
             count.failures.append(traceback.format_exc())
     return job, count
 
