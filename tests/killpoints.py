@@ -2,7 +2,6 @@
 
 python -m tests.killpoints                 # the whole proof, on all cores
 python -m tests.killpoints --only lost     # the scenarios with this in their names
-python -m tests.killpoints --edges         # and the tables of tests/edges
 """
 
 from __future__ import annotations
