@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from hisync.adoption import adopt, learn_guid_habit
 from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
+from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
@@ -30,10 +31,12 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Action, InsertRow, RecordConflict, UpdateRow
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.proof import (
+    VANISHED,
     base_after_write,
     columns_edited_after,
     last_edits,
     unsent_columns,
+    was_deleted,
 )
 from hisync.totals import total_arrived
 from hisync.writes import Writes, report_conflicts
@@ -243,6 +246,10 @@ def _load_view(
 def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View) -> None:
     local = view.rows.get((shown.table_before, shown.guid))
     dirty = bool(shown.base and shown.base.dirty)
+    if dirty and local is None and shown.intent is None and _has_vanished(shown, view):
+        log = view.changes.get((shown.table_before, shown.guid), ())
+        reject(engine, connection, shown.guid, log, VANISHED)
+        dirty = False
     if shown.intent is not None or (dirty if shown.base else local is not None):
         _apply_to_dirty(engine, connection, shown, local, view)
     elif local is None:
@@ -250,6 +257,13 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View
         _put_whole(shown, view.writes)
     else:
         _apply_to_clean(shown, local, view.writes, had_holes=view.had_holes)
+
+
+def _has_vanished(shown: Shown, view: _View) -> bool:
+    """Whether an edited row is not there without having been deleted."""
+    dirty = (shown.base.dirty if shown.base else None) or {}
+    log = view.changes.get((shown.table_before, shown.guid), ())
+    return not was_deleted(shown.table_before, dirty, log)
 
 
 def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes, *, had_holes: bool) -> None:

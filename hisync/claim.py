@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from hisync.candidates import Candidate, Scene, load_scene, neighbours
 from hisync.change import Change
-from hisync.endings import block, end, unblock
+from hisync.endings import block, end, reject, unblock
 from hisync.engine import Engine
 from hisync.holding import hold_deletions
 from hisync.items import SPENT, Access, Values, fields_of, on_the_wire, same_value
@@ -28,7 +28,7 @@ from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelet
 from hisync.plan.checks import Refusal, check, refused_edits
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.order import Step, is_spending, order_steps
-from hisync.plan.proof import end_changes, unsent_columns
+from hisync.plan.proof import VANISHED, end_changes, unsent_columns, was_deleted
 from hisync.refusal import put_back, refuse_whole
 
 _OPS: Mapping[type[Send], Op] = {
@@ -132,6 +132,10 @@ def _plan(
     if candidate.owner is not None:
         _refuse_stray(engine, connection, candidate, candidate.owner)
         return None
+    if candidate.base is not None and local is None and _has_vanished(candidate):
+        reject(engine, connection, candidate.guid, candidate.log, VANISHED)
+        bases.save_bases(connection, [replace(candidate.base, dirty=None)])
+        return None  # the next full read puts it back
     refused = refused_edits(candidate.table, candidate.log, base, unreadable)
     if base is None and refused:
         refuse_whole(engine, connection, candidate, "; ".join(refused.values()))
@@ -158,6 +162,12 @@ def _plan(
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
     return _step(engine, connection, candidate, _one_thing(send), verdict, log)
+
+
+def _has_vanished(candidate: Candidate) -> bool:
+    """Whether an edited row is not there without having been deleted."""
+    dirty = (candidate.base.dirty if candidate.base else None) or {}
+    return not was_deleted(candidate.table, dirty, candidate.log)
 
 
 def _carried(log: Sequence[Change], entries: Sequence[Change], send: Send) -> list[Change]:

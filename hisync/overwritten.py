@@ -10,7 +10,7 @@ write unfinished and asks again. Public: `Overwritten`, `was_jumped`, `look_for_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -142,7 +142,7 @@ def find_overwritten(
     """The values that were written after we had read the item and before our own arrived."""
     table = claimed.intent.table
     found = []
-    for column, sent in _sent(engine, claimed).items():
+    for column, sent in _sent(engine, claimed, history).items():
         field = fields_of(table)[column]
         if field.access is Access.COUNTED:
             continue  # nobody's minutes are overwritten: they are added again
@@ -169,11 +169,17 @@ def find_overwritten(
     return found
 
 
-def _sent(engine: Engine, claimed: Claim) -> Values:
-    """What went out, the title included where the server wants one with every change."""
-    titled = engine.api.sends_title and claimed.intent.op == "update"
-    along = {"title": claimed.before.get("title")} if titled else {}
-    return {**along, **claimed.intent.sent}
+def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:
+    """What went out, the title included where the server wants one with every change.
+
+    A process that died may have been the only one to know that, so the history is asked as well:
+    there the title that we had read was written by this account once more.
+    """
+    title, since = claimed.before.get("title"), claimed.before.get("time_last_update")
+    own = [unit for unit in history if unit.user_id == engine.api.account_id]
+    written = chronological(fields_of(claimed.intent.table)["title"], own, since)
+    along = claimed.intent.op == "update" and (engine.api.sends_title or title in written)
+    return {**({"title": title} if along else {}), **claimed.intent.sent}
 
 
 def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:

@@ -2,7 +2,6 @@
 
 python -m tests.killpoints                 # the whole proof, on all cores
 python -m tests.killpoints --only lost     # the scenarios with this in their names
-python -m tests.killpoints --edges         # and the tables of tests/edges
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
+
+import pytest
 
 from tests.edges.edge import Edge
 from tests.proof.killing import Count, kill_points
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--server", default="", help="servers with this text in their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--plain", action="store_true", help="kill none")
+    parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
     jobs = [
@@ -49,16 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for server in SERVERS
         if options.server in server
     ]
-    started, total = time.monotonic(), Count()
+    started, total, done = time.monotonic(), Count(), set[Job]()
     for job, count in _run(jobs, options.jobs):
         total.add(count)
         for failure in count.failures:
             print(f"FAILED: {job[0]} [{job[1]}]\n{failure}", flush=True)
+        done.add(job)
         if total.failures and options.x:
             break
-    names = {name for name, *_ in jobs}
+        if options.seconds and time.monotonic() - started > options.seconds:
+            break
+    names = {name for name, *_ in done}
     print(
-        f"{len(names)} scenarios on {len({server for _, server, _ in jobs})} kinds of servers, "
+        f"{len(names)} scenarios on {len({server for _, server, _ in done})} kinds of servers, "
         f"{total.scenarios} plain runs, {total.kill_points} kill points, "
         f"{len(total.failures)} failures, {time.monotonic() - started:.0f} s"
     )
@@ -86,7 +91,7 @@ def run_job(job: Job) -> tuple[Job, Count]:
                 count.kill_points += step > 0
                 if plain:
                     break
-        except Exception:  # noqa: BLE001 - reported with its trace
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - reported with its trace
             count.failures.append(traceback.format_exc())
     return job, count
 

@@ -43,6 +43,9 @@ def init(
         Literal["two-way", "pull-only"] | None,
         typer.Option(help="Whether local edits go to hiTask (two-way)."),
     ] = None,
+    no_database: Annotated[
+        bool, typer.Option("--no-database", help="Leave making the database to the first run.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
     """Ask for the essentials, write a config that only you can read, make the database.
@@ -70,11 +73,12 @@ def init(
     if not force:
         for path in files:
             _must_be_free(path)
-    made = _make_database(config)
+    made = None if no_database else _make_database(config)
     _write_private(files, over=force)
     for path in files:
         typer.echo(f"wrote {path} (only you can read it)")
-    typer.echo(made)
+    if made:
+        typer.echo(made)
     for note in answers.notes:
         typer.echo(note)
     name = own_name(context.obj)

@@ -1,12 +1,12 @@
 """What the arrival of our own write proves about the base, and how its changes end.
 
 Pure. Public: `base_after_write`, `arrived_as`, `columns_edited_after`, `last_edits`,
-`end_changes`, `Ending`, `unsent_columns`.
+`end_changes`, `Ending`, `unsent_columns`, `was_deleted`, `VANISHED`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,6 +81,21 @@ def columns_edited_after(table: str, changes: Iterable[Change], seq: int) -> fro
     """The columns that people wrote after the change `seq`."""
     later = [change for change in changes if change.seq > seq]
     return frozenset(c for c in fields_of(table) if any(change.touches(c) for change in later))
+
+
+VANISHED = "its row was taken out unseen, by a unique index of your own and a REPLACE"
+"""Why edits end of a row that is not there although nobody is known to have deleted it."""
+
+
+def was_deleted(table: str, dirty: Collection[str], log: Sequence[Change]) -> bool:
+    """Whether people deleted a row that is not there: absence alone is no deletion here either.
+
+    Args:
+        table: the item table.
+        dirty: the columns that the base says people changed; all of them once a row is deleted.
+        log: the row's unfinished changes, oldest first.
+    """
+    return log[-1].op == "delete" if log else fields_of(table).keys() <= set(dirty)
 
 
 def last_edits(table: str, changes: Iterable[Change]) -> dict[str, datetime]:

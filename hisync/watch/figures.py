@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from hisync.mirror import changes, histories, people, records, requests, rows, state
-from hisync.mirror.tables import SHOWN_TABLES, change_log
+from hisync.mirror import changes, histories, records, requests, rows, state
+from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, change_log
 from hisync.shares import seconds_left
 from hisync.throttle import Throttle
 
@@ -63,10 +63,7 @@ def load_figures(connection: Connection, *, per_minute: int, now: float) -> Figu
     read, items = histories.comment_progress(connection)
     allowed = Throttle.of(memory.throttle).limit(per_minute, now)
     return Figures(
-        rows={
-            **rows.count_rows(connection),
-            **{name: people.count_shown(connection, name) for name in SHOWN_TABLES},
-        },
+        rows=rows.count_rows(connection, {**EDITED_TABLES, **SHOWN_TABLES}),
         queue={
             name: number
             for name, number in changes.counts(connection).items()

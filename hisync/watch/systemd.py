@@ -40,8 +40,9 @@ class ServiceManager:
         self._send(f"STATUS={_one_line(status)}")
 
     def alive(self) -> None:
-        """The engine is not stuck."""
-        self._send("WATCHDOG=1")
+        """The engine is not stuck; before it is ready, another time limit holds."""
+        if self._is_ready:
+            self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
         """It was told to stop, and is about to."""

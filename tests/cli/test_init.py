@@ -274,3 +274,13 @@ def test_where_a_configuration_is_it_asks_nothing(site: Site) -> None:
     done = asked(site)
     assert (done.returncode, "--force" in done.text) == (2, True)
     assert "Login" not in done.text
+
+
+def test_the_database_can_be_left_to_the_first_run(site: Site) -> None:
+    """Of a service, which is another user's."""
+    done = init(site, "--no-database", "--database", "elsewhere.db")
+    assert done.returncode == 0
+    assert not (site.folder / "elsewhere.db").exists()
+    assert "made" not in done.stdout
+    assert site.run("sync").returncode == 0
+    assert (site.folder / "elsewhere.db").exists()

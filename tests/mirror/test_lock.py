@@ -95,3 +95,13 @@ def test_a_longer_name_of_before_is_overwritten(tmp_path: Path) -> None:
 def test_a_lock_that_can_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(MirrorError, match="can't be made: No such file"):
         FileLock(tmp_path / "nowhere" / "lock").acquire()
+
+
+def test_the_umask_keeps_no_member_of_a_group_out(database: Path) -> None:
+    path = database.with_name("shared.lock")
+    before = os.umask(0o077)
+    try:
+        FileLock(path, 0o660).acquire()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o660

@@ -21,7 +21,7 @@ _KEPT = (
     "SELECT new_values AS a, NULL AS b, NULL AS c FROM change_log WHERE state = 'rejected'",
 )
 _OPEN = (
-    "SELECT seq, table_name, op, state, error FROM change_log "
+    "SELECT seq, table_name, row_guid, op, state, error FROM change_log "
     "WHERE state NOT IN ('done', 'merged', 'rejected', 'discarded')"
 )
 
@@ -59,7 +59,7 @@ def check_end(run: Ended) -> None:
         *(f"lost: {mark}, {run.marks.written[mark]}" for mark in run.marks.lost(_found(run))),
         *(f"differs: {line}" for line in differences(run.sim.service.model, run.ask)),
         *(f"unfinished: {line}" for line in loose_ends(run.ask)),
-        *(f"waits: {row}" for row in run.ask(_OPEN)),
+        *_waiting(run),
         *_doubled(run),
         *_comments_differ(run),
         *_unexplained_rows(run),
@@ -92,6 +92,32 @@ def _found(run: Ended) -> set[str]:
     refused_rows = [run.ask(f"SELECT * FROM {name} WHERE id IS NULL") for name in TABLES]
     kept |= marks_in([run.ask(refused), refused_rows])  # new, refused, and still to be seen
     return (there & here) | kept
+
+
+def _waiting(run: Ended) -> Iterator[str]:
+    """Nothing waits, but for what is below a new row that was refused and that nobody mended."""
+    stuck = _below_refused(run)
+    for row in run.ask(_OPEN):
+        if row["state"] != "blocked" or row["row_guid"] not in stuck:
+            yield f"waits: {row}"
+
+
+def _below_refused(run: Ended) -> set[str]:
+    """The rows, comments and time entries below new rows that were refused."""
+    queries = [f"SELECT guid, parent_guid AS above, id FROM {name}" for name in TABLES]
+    queries.append("SELECT guid, item_guid AS above, id FROM comments")
+    queries.append("SELECT guid, item_guid AS above, NULL AS id FROM time_entries")
+    new = {row["guid"]: row["above"] for q in queries for row in run.ask(q) if row["id"] is None}
+    stuck, before = _rejected(run) & new.keys(), set[str]()
+    while stuck != before:
+        before = stuck
+        stuck = stuck | {guid for guid, above in new.items() if above in stuck}
+    return stuck
+
+
+def _rejected(run: Ended) -> set[str]:
+    rows = run.ask("SELECT row_guid FROM change_log WHERE state = 'rejected'")
+    return {row["row_guid"] for row in rows}
 
 
 def _doubled(run: Ended) -> Iterator[str]:
@@ -138,10 +164,7 @@ def _comments_differ(run: Ended) -> Iterator[str]:
 
 def _unexplained_rows(run: Ended) -> Iterator[str]:
     """A row without an item has a rejected change that says why."""
-    rejected = {
-        row["row_guid"]
-        for row in run.ask("SELECT row_guid FROM change_log WHERE state = 'rejected'")
-    }
+    rejected = _rejected(run) | _below_refused(run)
     for table in (*TABLES, "comments"):
         for row in run.ask(f"SELECT guid FROM {table} WHERE id IS NULL"):
             if row["guid"] not in rejected:
@@ -162,10 +185,7 @@ def _ledger_faults(run: Ended) -> Iterator[str]:
             if item is not None and (item.get("time_spent") or 0) != (row["m"] or 0):
                 yield f"ledger: {row['guid']} has {row['m']}, hiTask {item.get('time_spent')}"
     known = {row["guid"]: row["minutes"] for row in entries}
-    rejected = {
-        row["row_guid"]
-        for row in run.ask("SELECT row_guid FROM change_log WHERE state = 'rejected'")
-    }
+    rejected = _rejected(run)
     for guid, (item_guid, minutes) in run.people.entries.items():
         if guid not in rejected and known.get(guid) != minutes:
             yield f"ledger: entry {guid} of {minutes} on {item_guid} is {known.get(guid)}"

@@ -52,7 +52,7 @@ PLANTS: Final = (
         "    with engine.mirror.writing() as connection:\n"
         "        _advance(engine, connection, reading)\n"
         "    with engine.mirror.writing() as connection:\n        apply_reading(",
-        f"{_SCENARIO} 'another field of the item'",
+        f"{_SCENARIO} 'an item is edited there'",
     ),
     Plant(
         "the base moves when a change is sent",
@@ -70,7 +70,7 @@ PLANTS: Final = (
         "        pushed.unclear = True",
         '        _wait(engine, claimed, f"the answer was lost: {error}")\n'
         "        pushed.unclear = False",
-        "tests.killpoints --jobs 1 -x --server repeated --only 'a create: its answer'",
+        f"{_SCENARIO} 'whose answer is lost'",
     ),
     Plant(
         "absence is taken for deletion at the first look",
@@ -98,13 +98,13 @@ PLANTS: Final = (
         "hisync/mirror/store.py",
         "return self._fence is None or state.load(connection).fence == self._fence",
         "return True",
-        "pytest tests/mirror/test_lock.py",
+        f"{_SCENARIO} 'takes the mirror over'",
     ),
     Plant(
         "the budget is forgotten at a restart",
         "hisync/purse.py",
-        "            requests.book(connection, now, number)\n",
-        "",
+        "            requests.book(connection, now, number, lease_ends=now + LEASE_LIFE)\n",
+        "            pass\n",
         "pytest tests/engine/test_purse.py",
     ),
     Plant(
@@ -126,7 +126,7 @@ PLANTS: Final = (
         "hisync/claim.py",
         "    intents.save_intent(connection, intent)\n",
         "",
-        "tests.killpoints --jobs 1 -x --server repeated --only 'a create: its answer'",
+        f"{_SCENARIO} 'one millisecond'",
     ),
     Plant(
         "a pull writes over what people have not sent yet",
@@ -155,7 +155,7 @@ PLANTS: Final = (
         "    return engine.api.send_create(\n        intent.guid,",
         "    return engine.api.send_create(\n"
         "        intent.guid[:-4] + f'{9000 + intent.attempt}',",
-        f"{_SCENARIO} 'a create: its answer'",
+        f"{_SCENARIO} 'created offline'",
     ),
     Plant(
         "what a write went over is not asked for when its answer was lost",
@@ -197,14 +197,14 @@ PLANTS: Final = (
         "hisync/plan/order.py",
         "-depth if deletion else depth,",
         "depth if deletion else -depth,",
-        f"{_SCENARIO} 'parent'",
+        "pytest tests/plan/test_order.py",
     ),
     Plant(
         "another account's login is accepted",
         "hisync/api/auth.py",
         "        if None in (account, self.expected_account) or",
         "        if True or",
-        f"{_SCENARIO} 'another account'",
+        "pytest tests/api/test_auth.py",
     ),
     Plant(
         "rows that leave are not kept",
@@ -237,8 +237,8 @@ PLANTS: Final = (
     Plant(
         "Retry-After is not heeded",
         "hisync/cycle.py",
-        "    if 0 < left <= LONGEST_PAUSE:\n",
-        "    if False:\n",
+        "    if 0 < left <= LONGEST + 60:",
+        "    if left < 0:",
         "pytest tests/engine/test_trouble.py",
     ),
     Plant(
@@ -272,6 +272,13 @@ PLANTS: Final = (
         "    _log_unlogged(engine, connection, again)\n    report",
         "    report",
         "pytest tests/engine/test_ledger.py",
+    ),
+    Plant(
+        "a row that is not there counts as deleted by people",
+        "hisync/plan/proof.py",
+        'return log[-1].op == "delete" if log else',
+        "return True or",
+        f"{_SCENARIO} 'row out unseen'",
     ),
     Plant(
         "an empty page is taken for an empty list",

@@ -35,6 +35,7 @@ from tests.proof.stage import (
     fails_here,
     fills_disk,
     full_cycle,
+    is_pushed_aside,
     keeps_copy,
     late,
     locks,
@@ -329,6 +330,13 @@ EDITS: Final = (
         then=[untouched("other", title="other")],
     ),
     Scenario(
+        "an item is edited there",
+        given=PAIR,
+        when=[edits("task", title="theirs")],
+        here={"task": {"title": "theirs"}},
+        writes=[],
+    ),
+    Scenario(
         "an edit is taken back before the push: nothing is sent",
         given=TASK,
         when=[RENAME, BACK],
@@ -372,6 +380,18 @@ EDITS: Final = (
         when=[RENAME, during(PUT, edits("task", title="theirs"))],
         keeps=["ours", "theirs"],
         settles=False,
+    ),
+    Scenario(
+        "the server wants the title with every edit, and a colleague renames the item meanwhile",
+        given=TASK,
+        traits=["put_needs_guid_and_title"],
+        when=[
+            "UPDATE tasks SET color = 3 WHERE guid = :task",
+            during(PUT, edits("task", title="theirs")),
+            cycle,
+        ],
+        there={"task": {"title": "theirs", "color": 3}},
+        keeps=["theirs"],
     ),
     Scenario(
         "a colleague edits the same field right after our write, whose answer is lost",
@@ -874,6 +894,22 @@ MACHINE: Final = (
         )
     ),
     Scenario(
+        "a unique index and a REPLACE take an edited row out unseen: nothing is deleted there",
+        given=PAIR,
+        when=[
+            "ALTER TABLE tasks ADD COLUMN own TEXT",
+            "CREATE UNIQUE INDEX own_index ON tasks (own)",
+            "UPDATE tasks SET own = 'same' WHERE guid = :task",
+            RENAME,
+            "INSERT OR REPLACE INTO tasks (guid, title, own) VALUES (:new, 'new', 'same')",
+            cycle,
+            full_cycle,
+        ],
+        there={"task": {"title": "base"}},
+        keeps=["ours"],
+        then=[once("new")],
+    ),
+    Scenario(
         "a second daemon is turned away",
         given=PAIR,
         when=[RENAME, second_daemon, cycle],
@@ -887,7 +923,7 @@ MACHINE: Final = (
             RENAME,
             NEW,
             during(POST, takes_over),
-            fails_here,
+            is_pushed_aside,
             anew,
             cycle,
         ],
@@ -964,7 +1000,7 @@ TROUBLES: Final = tuple(
         ],
         here={"other": {"title": "theirs"}},
         keeps=["ours", "new", "said", "theirs"],
-        here_only=(),
+        here_only=["new"] if (request, status) == (POST, 507) else [],
         then=[lambda scene: _at_most_one_each(scene)],
         settles=True,
     )

@@ -258,6 +258,12 @@ def fails_here(scene: Scene) -> None:
         pass
 
 
+def is_pushed_aside(scene: Scene) -> None:
+    """A cycle that ends because another process has taken over."""
+    with pytest.raises(StaleWriterError):
+        scene.world.sync()
+
+
 def locks(scene: Scene) -> None:
     """Somebody's transaction holds the database."""
     scene.world.engine  # noqa: B018 - it is open already

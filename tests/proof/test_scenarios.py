@@ -1,4 +1,4 @@
-"""The scenarios as tests: a cheap slice by default, all of them under `slow`.
+"""The scenarios as tests: a cheap slice by default, more of them under `slow`.
 
 `python -m tests.killpoints` runs them on every kind of server, with the troubles at each request.
 """
@@ -38,6 +38,6 @@ def test_killed_anywhere_it_ends_well(folder: Path, scenario: Scenario) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=named)
-def test_each_of_them_killed_anywhere_ends_well(folder: Path, scenario: Scenario) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS[1::3], ids=named)
+def test_more_of_them_killed_anywhere_end_well(folder: Path, scenario: Scenario) -> None:
     assert len(list(kill_points(folder, scenario))) > 1

@@ -102,6 +102,9 @@ def test_the_numbers_are_those_of_the_mirror(watched: Watched) -> None:
     world.sql("UPDATE tasks SET title = 'waits' WHERE rowid = 3")
     tasks = world.one("SELECT count(*) AS n FROM tasks")["n"]
     assert watched.value("hisync_rows", table="tasks") == tasks
+    for table in ("comments", "time_entries", "users"):
+        there = world.one(f"SELECT count(*) AS n FROM {table}")["n"]
+        assert watched.value("hisync_rows", table=table) == there
     assert watched.value("hisync_queue", state="pending") == 1
     assert watched.value("hisync_queue", state="rejected") == 1
     assert watched.value("hisync_queue", state="unknown") == 0

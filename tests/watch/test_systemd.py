@@ -32,6 +32,7 @@ def heard(server: socket.socket) -> list[str]:
 
 def test_ready_is_said_once_and_the_status_each_time(listening: socket.socket) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": listening.getsockname()})
+    manager.alive()  # would start the manager's watch before there is anything to watch
     manager.ready("all is\nwell")
     manager.ready("held")
     manager.alive()
@@ -49,8 +50,8 @@ def test_an_abstract_socket_is_understood() -> None:
         server.bind("")  # the kernel chooses an abstract name
         server.setblocking(False)
         name = "@" + server.getsockname()[1:].decode()
-        ServiceManager({"NOTIFY_SOCKET": name}).alive()
-        assert heard(server) == ["WATCHDOG=1"]
+        ServiceManager({"NOTIFY_SOCKET": name}).status("well")
+        assert heard(server) == ["STATUS=well"]
 
 
 @pytest.mark.parametrize("address", ["", "/no/such/socket", "nonsense", "vsock:2:1234"])

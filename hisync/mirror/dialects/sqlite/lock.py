@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +27,8 @@ class FileLock:
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
+            with suppress(OSError):  # another user's, who has seen to it
+                os.fchmod(descriptor, self._mode)  # the umask must not keep others of a group out
         except OSError as error:
             raise MirrorError(f"the lock {self.path} can't be made: {error.strerror}") from error
         try:

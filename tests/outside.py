@@ -1,0 +1,315 @@
+"""From outside: real processes, real HTTP, `kill -9` at random moments, and clients that go on.
+
+    python -m tests.outside --kills 100
+
+Starts `hisync sandbox` and `hisync run` as anyone would. While a SQL client in a process of its own
+goes on writing and a colleague goes on editing over HTTP, the daemon is killed at random moments
+and started again. In the end every value that either wrote last must be on both sides, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+FAULTS: Final = (
+    *("POST /item:drop_after:1", "PUT /item/*:drop_after:1", "DELETE /item/*:drop_after:1"),
+    *("POST /item/comment:drop_after:1", "GET /item*:status=503:1", "PUT /item/*:cut:1"),
+    *("GET /item/delta/*:empty_list:1", "GET /item*:expire_session:1", "POST /item:drop_before:1"),
+)
+SETTLING: Final = 12
+"""`hisync sync` runs after the last kill in which everything has to come to rest."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.outside", description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+    with TemporaryDirectory(prefix="outside") as folder:
+        outcome = run(Path(folder), options.kills, options.seed)
+    print(
+        f"{options.kills} kills, {outcome.writes} statements by a SQL client, "
+        f"{outcome.edits} edits by a colleague, {outcome.requests} requests, "
+        f"{len(outcome.wrong)} things wrong, "
+        f"{time.monotonic() - started:.0f} s"
+    )
+    print(*outcome.wrong, sep="\n")
+    return 1 if outcome.wrong else 0
+
+
+@dataclass
+class Ledger:
+    """What a client wrote, and nobody else writes over.
+
+    Attributes:
+        titles: of its rows, by guid.
+        deleted: guids of rows that it deleted.
+        comments: texts, by the guid of the item.
+        minutes: how many it logged, by the guid of the item.
+        statements: how many it ran.
+    """
+
+    titles: dict[str, str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    comments: dict[str, list[str]] = field(default_factory=dict)
+    minutes: Counter[str] = field(default_factory=Counter)
+    statements: int = 0
+
+
+@dataclass
+class Outcome:
+    """How it went, and what is wrong."""
+
+    writes: int
+    edits: int
+    requests: int
+    wrong: list[str]
+
+
+def run(folder: Path, kills: int, seed: int) -> Outcome:
+    """Play it all in a folder."""
+    rng = random.Random(seed)
+    with sandbox() as base_url:
+        configure(folder, base_url)
+        hisync(folder, "sync")
+        mine, theirs = multiprocessing.Pipe()
+        client = multiprocessing.Process(
+            target=write_on, args=(folder / "hisync.db", seed, theirs), daemon=True
+        )
+        client.start()
+        edits = kill_often(folder, base_url, kills, rng)
+        mine.send("stop")
+        ledger: Ledger = mine.recv()
+        client.join()
+        for _ in range(SETTLING):
+            if hisync(folder, "sync", "--full").returncode == 0 and not unfinished(folder):
+                break
+        wrong = list(differences(folder, base_url, ledger))
+        state = ask(base_url.removesuffix("/api") + "/sandbox/state")
+        return Outcome(ledger.statements, edits, sum(state["requests"].values()), wrong)
+
+
+def kill_often(folder: Path, base_url: str, kills: int, rng: random.Random) -> int:
+    """Start the daemon and kill it, again and again; returns how many edits a colleague made."""
+    edits = 0
+    sandbox_url = base_url.removesuffix("/api") + "/sandbox"
+    items = [item["id"] for item in read_items(base_url)]
+    for number in range(kills):
+        if rng.random() < 0.4:
+            ask(f"{sandbox_url}/faults", "POST", [rng.choice(FAULTS)])
+        daemon = subprocess.Popen(
+            command("run"),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        ends = time.monotonic() + rng.uniform(0.3, 3.0)
+        while time.monotonic() < ends:
+            with suppress(OSError):
+                title = f"theirs {number}.{edits}"
+                ask(f"{sandbox_url}/items/{rng.choice(items)}", "PUT", {"title": title})
+                edits += 1
+            time.sleep(rng.uniform(0.05, 0.4))
+        daemon.kill()
+        daemon.wait()
+    ask(f"{sandbox_url}/faults", "DELETE")
+    return edits
+
+
+def write_on(database: Path, seed: int, pipe: Connection) -> None:
+    """A SQL client that writes until it is told to stop, then says what it wrote."""
+    rng, ledger = random.Random(seed + 1), Ledger()
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=60)) as client:
+        while not pipe.poll(rng.uniform(0.02, 0.3)):
+            write_once(client, rng, ledger)
+    pipe.send(ledger)
+
+
+def write_once(client: sqlite3.Connection, rng: random.Random, ledger: Ledger) -> None:
+    """One statement, and its entry in the ledger."""
+    ledger.statements += 1
+    mark = f"ours {ledger.statements}"
+    chance, known = rng.random(), sorted(ledger.titles)
+    if chance < 0.4 or not known:
+        guid = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        client.execute("INSERT INTO tasks (guid, title) VALUES (?, ?)", (guid, mark))
+        ledger.titles[guid] = mark
+        return
+    guid = rng.choice(known)
+    if chance < 0.65:
+        client.execute("UPDATE tasks SET title = ? WHERE guid = ?", (mark, guid))
+        ledger.titles[guid] = mark
+    elif chance < 0.8:
+        query = "INSERT INTO comments (item_guid, message) VALUES (?, ?)"
+        client.execute(query, (guid, mark))
+        ledger.comments.setdefault(guid, []).append(mark)
+    elif chance < 0.92:
+        minutes = rng.randrange(1, 60)
+        query = "INSERT INTO time_entries (item_guid, minutes) VALUES (?, ?)"
+        client.execute(query, (guid, minutes))
+        ledger.minutes[guid] += minutes
+    else:
+        client.execute("DELETE FROM tasks WHERE guid = ?", (guid,))
+        del ledger.titles[guid]
+        ledger.deleted.add(guid)
+
+
+def differences(folder: Path, base_url: str, ledger: Ledger) -> Iterator[str]:
+    """What is not as it must be in the end."""
+    items = read_items(base_url)
+    there = {item["guid"]: item for item in items}
+    for guid, number in Counter(item["guid"] for item in items).items():
+        if number > 1:
+            yield f"{number} items of {guid}"
+    here = {row["guid"]: row for row in rows(folder, "SELECT * FROM items")}
+    for guid in there.keys() ^ here.keys():
+        yield f"{guid} is only {'there' if guid in there else 'here'}"
+    for guid in there.keys() & here.keys():
+        if there[guid]["title"] != here[guid]["title"]:
+            yield f"{guid}: {here[guid]['title']!r} here, {there[guid]['title']!r} there"
+    yield from _lost(there, ledger)
+    yield from _comments_lost(folder, base_url, there, ledger)
+    # What was said of an item that the client then deleted is refused, and rightly.
+    refused = "SELECT * FROM change_log WHERE state = 'rejected' AND table_name = 'tasks'"
+    for row in rows(folder, refused):
+        yield f"rejected: {row['table_name']} {row['error']}"
+
+
+def _lost(there: Mapping[str, dict[str, Any]], ledger: Ledger) -> Iterator[str]:
+    for guid, title in ledger.titles.items():
+        if guid not in there or there[guid]["title"] != title:
+            yield f"lost: {title!r} of {guid}"
+        if ledger.minutes[guid] != (there.get(guid, {}).get("time_spent") or 0):
+            yield f"{guid}: {ledger.minutes[guid]} minutes logged"
+    for guid in ledger.deleted & there.keys():
+        yield f"{guid} was deleted here"
+
+
+def _comments_lost(
+    folder: Path, base_url: str, there: Mapping[str, dict[str, Any]], ledger: Ledger
+) -> Iterator[str]:
+    texts = Counter(row["message"] for row in rows(folder, "SELECT message FROM comments"))
+    for guid in ledger.comments.keys() & there.keys():
+        units = history(base_url, there[guid]["id"])
+        said = Counter(unit["value"] for unit in units if unit["property_name"] == "comment")
+        for text in ledger.comments[guid]:
+            if (said[text], texts[text]) != (1, 1):
+                yield f"comment {text!r}: {said[text]} there, {texts[text]} here"
+
+
+def unfinished(folder: Path) -> int:
+    """How many changes wait."""
+    query = "SELECT count(*) AS n FROM change_log WHERE finished_at IS NULL"
+    return int(rows(folder, query)[0]["n"])
+
+
+def rows(folder: Path, query: str) -> list[dict[str, Any]]:
+    """Ask the mirror."""
+    with closing(sqlite3.connect(folder / "hisync.db")) as client:
+        client.row_factory = sqlite3.Row
+        return [dict(row) for row in client.execute(query)]
+
+
+def command(*words: str) -> list[str]:
+    """A command of hisync's."""
+    return [sys.executable, "-m", "hisync", *words]
+
+
+def environment() -> dict[str, str]:
+    """An environment that says nothing of hisync; the checkout is where it comes from."""
+    kept = {name: value for name, value in os.environ.items() if "HISYNC" not in name}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+def hisync(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*words), cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+@contextmanager
+def sandbox() -> Iterator[str]:
+    """`hisync sandbox` as a process of its own; its base URL."""
+    server = subprocess.Popen(
+        command("sandbox", "--port", "0", "--items", "5"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()[1]
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def configure(folder: Path, base_url: str) -> None:
+    """Write a configuration that is in a hurry."""
+    from hisync.sandbox import API_KEY, LOGIN, PASSWORD
+
+    path = folder / "config.toml"
+    path.write_text(
+        f'[hitask]\nbase_url = "{base_url}"\nlogin = "{LOGIN}"\npassword = "{PASSWORD}"\n'
+        f'api_key = "{API_KEY}"\n[rate]\nrequests_per_minute = 3000\n'
+        "[sync]\npoll_interval = 1\npush_delay = 0\n[safety]\nmax_push_deletes = 100000\n"
+    )
+    path.chmod(0o600)
+
+
+def ask(url: str, method: str = "GET", body: object = None, session: str = "") -> Any:
+    """Ask the sandbox over HTTP."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "x-hi-session": session}
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.loads(answer.read())
+
+
+def log_in(base_url: str) -> str:
+    """A session of the account's own."""
+    from hisync.sandbox import API_KEY, LOGIN, PASSWORD
+
+    query = f"api_key={API_KEY}&login={LOGIN}&password={PASSWORD}"
+    return str(ask(f"{base_url}/user/authenticate?{query}")["session_id"])
+
+
+def read_items(base_url: str) -> list[dict[str, Any]]:
+    """All items, as any client reads them."""
+    items: list[dict[str, Any]] = ask(f"{base_url}/item", session=log_in(base_url))
+    return items
+
+
+def history(base_url: str, number: int) -> list[dict[str, Any]]:
+    """The history of an item."""
+    session = log_in(base_url)
+    units: list[dict[str, Any]] = ask(f"{base_url}/item/history?id={number}", session=session)
+    return units
+
+
+if __name__ == "__main__":
+    sys.exit(main())
