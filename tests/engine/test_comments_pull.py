@@ -133,7 +133,7 @@ def test_edits_made_meanwhile_go_first(new_world: MakeWorld) -> None:
             at, user=world.service.model.user(world.service.model.item(at).user_id), message="x"
         )
     world.service.reset_log()
-    at_request(world, "fetch_history", lambda: world.sql("UPDATE tasks SET starred = 1 - starred"))
+    at_request(world, "fetch_history", lambda: world.sql("UPDATE tasks SET starred = NOT starred"))
     world.sync()
     assert histories(world) == 1
     world.service.reset_log()
@@ -250,7 +250,7 @@ def test_trouble_ends_the_round_quietly_and_the_next_one_goes_on(talk: World, ef
 def test_what_a_cycle_that_failed_has_pulled_is_read_by_the_next(talk: World) -> None:
     talk.sync()
     they_say(talk, "Rye?")
-    talk.sql("UPDATE tasks SET starred = 1 WHERE guid = ?", ITEM)
+    talk.sql("UPDATE tasks SET starred = true WHERE guid = ?", ITEM)
     talk.service.faults.add(Fault("status", "PUT", "/item/*", status=429, code=67))
     assert talk.sync().trouble is not None
     talk.sql("UPDATE tasks SET starred = 0 WHERE guid = ?", ITEM)
