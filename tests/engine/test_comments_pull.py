@@ -253,7 +253,7 @@ def test_what_a_cycle_that_failed_has_pulled_is_read_by_the_next(talk: World) ->
     talk.sql("UPDATE tasks SET starred = true WHERE guid = ?", ITEM)
     talk.service.faults.add(Fault("status", "PUT", "/item/*", status=429, code=67))
     assert talk.sync().trouble is not None
-    talk.sql("UPDATE tasks SET starred = 0 WHERE guid = ?", ITEM)
+    talk.sql("UPDATE tasks SET starred = false WHERE guid = ?", ITEM)
     summary = talk.sync()
     assert (summary.pushed, summary.pulled) == (0, 1)
     assert here(talk) == Counter(["Rye?"])
