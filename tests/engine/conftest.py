@@ -25,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     backends: list[Any] = ["sqlite"]
     if getattr(metafunc.module, "BOTH", False) and "sqlite_only" not in marks:
-        heavier = [] if "core" in marks else [pytest.mark.slow]
+        heavier = [] if "core" in marks else [pytest.mark.postgresql]
         backends.append(pytest.param("postgresql", marks=heavier))
         metafunc.parametrize("backend", backends, indirect=True)
 

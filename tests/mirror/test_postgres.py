@@ -63,7 +63,7 @@ def common() -> Iterator[str]:
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of an empty mirror that nobody has open; the heavier run makes one for each test."""
-    if request.node.get_closest_marker("slow"):
+    if request.node.get_closest_marker("postgresql"):
         name = server().create(migrated())
         yield name
         server().drop(name)
@@ -105,7 +105,7 @@ def log(session: Session) -> list[Logged]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_each_table_is_captured(session: Session, table: str) -> None:
     ((guid,),) = run(session, f"INSERT INTO {table} (title) VALUES ('Call Ann') RETURNING guid")
     run(session, f"UPDATE {table} SET title = 'Call Bob', starred = true")
@@ -149,7 +149,7 @@ def test_cells_are_logged_as_on_sqlite(session: Session) -> None:
         "UPDATE tasks SET cost_centre = 'x'",
     ],
 )
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_what_changes_nothing_is_not_logged(session: Session, statement: str) -> None:
     run(session, "ALTER TABLE tasks ADD COLUMN cost_centre text")
     run(session, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
@@ -180,7 +180,7 @@ def test_copy_upserts_and_merge_are_seen_as_what_they_do(session: Session) -> No
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_what_is_rolled_back_was_never_there(session: Session) -> None:
     with session.transaction(force_rollback=True):
         run(session, "INSERT INTO tasks (title) VALUES ('a')")
@@ -228,7 +228,7 @@ def test_a_total_follows_its_entries_and_is_no_edit_of_the_item(session: Session
     assert log(session) == [updated("g", {"time_spent_minutes": 60}, {"time_spent_minutes": 1})]
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: str) -> None:
     run(session, "CREATE ROLE editor LOGIN")
     try:
@@ -253,7 +253,7 @@ def put(mirror: Mirror, guid: str, title: str) -> None:
         rows.insert_rows(connection, "tasks", [{"guid": guid, "id": 1, "title": title}])
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_the_engine_is_not_captured_and_everyone_else_is(mirror: Mirror, session: Session) -> None:
     put(mirror, "g", "from hiTask")
     assert log(session) == []
@@ -268,7 +268,7 @@ def test_a_setting_of_somebodys_own_hides_nothing(session: Session, value: str) 
     assert log(session) == [inserted("g")]
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_session_that_replicates_is_captured_too(session: Session) -> None:
     run(session, "SET session_replication_role = replica")
     run(session, "INSERT INTO tasks (guid) VALUES ('g')")
@@ -311,7 +311,7 @@ def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
     assert log(session) == [updated("g", {"starred": False}, {"starred": True})]
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_readers_never_wait(mirror: Mirror, session: Session) -> None:
     with mirror.writing() as connection:
         rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
@@ -332,7 +332,7 @@ def test_a_second_writer_is_refused_and_told_of_the_first(mirror: Mirror, databa
         second.acquire()
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
     held = mirror._lock
     assert isinstance(held, AdvisoryLock)
@@ -366,7 +366,7 @@ def out_of_connections(_engine: Engine) -> Session:
     raise OperationalError(None, None, psycopg.OperationalError("FATAL: too many clients already"))
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_two_schemas_of_a_database_are_two_mirrors(mirror: Mirror, session: Session) -> None:
     url = mirror.engine.url.render_as_string(hide_password=False)
     with open_mirror(url, schema="team_b").acquire() as other:
@@ -447,7 +447,7 @@ NARROWED = """CREATE OR REPLACE TRIGGER sync_capture_tasks_log AFTER INSERT ON t
         ),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_hole_stops_the_engine_and_an_upgrade_mends_a_trigger(
     mirror: Mirror, session: Session, statement: str, reason: str
 ) -> None:
@@ -464,7 +464,7 @@ def test_a_hole_stops_the_engine_and_an_upgrade_mends_a_trigger(
             assert state.load(connection).had_holes
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_upgrading_what_is_current_changes_nothing(mirror: Mirror) -> None:
     with mirror.reading() as connection:
         before = dialect.schema_version(connection)
@@ -473,7 +473,7 @@ def test_upgrading_what_is_current_changes_nothing(mirror: Mirror) -> None:
         assert dialect.schema_version(connection) == before
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_views_are_made_again_and_peoples_own_are_left(mirror: Mirror, session: Session) -> None:
     run(session, "DROP VIEW items, task_overview")
     run(session, "CREATE VIEW items AS SELECT title FROM tasks")
@@ -485,7 +485,7 @@ def test_views_are_made_again_and_peoples_own_are_left(mirror: Mirror, session: 
     assert set(VIEWS) == {"items", "task_overview", "time_by_day", "project_progress"}
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_name_that_people_took_is_named_and_nothing_changes(mirror: Mirror) -> None:
     name = server().create()
     with psycopg.connect(server().conninfo(name), autocommit=True) as session:
@@ -542,7 +542,7 @@ def half_a_write(mirror: Mirror, server: Server) -> None:
         rows.insert_rows(connection, "tasks", [{"guid": "other", "id": 2}])
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_server_that_dies_is_named_and_its_restart_is_met(own_server: Server) -> None:
     name = own_server.create()
     with open_mirror(own_server.url(name)).acquire() as mirror, ExitStack() as stack:
@@ -560,7 +560,7 @@ def test_a_server_that_dies_is_named_and_its_restart_is_met(own_server: Server) 
         until_changed(watch)
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_database_that_is_not_there_is_named() -> None:
     with (
         open_mirror(server().url("nowhere")) as mirror,
@@ -583,7 +583,7 @@ def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         open_mirror("postgresql+psycopg://127.0.0.1/x")
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session: Session) -> None:
     run(
         session,
@@ -596,7 +596,7 @@ def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session:
     assert row.values["end_date"] == datetime(2026, 3, 2, 9, 0, 0, 500_000)
 
 
-@pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Session) -> None:
     put(mirror, "g", "a\0b \\u0000")
     assert run(session, "SELECT title FROM tasks") == [("a\ufffdb \\u0000",)]
