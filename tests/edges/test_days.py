@@ -13,6 +13,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene
 
+pytestmark = pytest.mark.slow
+
 # The account's zone, and the days on which its clock changes in 2026.
 ZONES: Final[dict[str, list[str]]] = {
     "Pacific/Auckland": ["2026-04-05", "2026-09-27"],

@@ -11,6 +11,8 @@ from tests.edges.edge import Edge, check_peace, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene, make_scene
 
+pytestmark = pytest.mark.slow
+
 DAY: Final = "2026-05-01T10:00:00.000+00:00"
 ALERT: Final = {"id": 1, "timeType": 4, "time": 15}
 PLACE: Final = {"address": "Hill Street 3", "latitude": 59.3, "longitude": 18.0}

@@ -28,6 +28,8 @@ from tests.engine.talk import (
 )
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 BOTH = True
 
 COMMENTS = True

@@ -11,6 +11,8 @@ from tests.engine.conftest import MakeWorld
 from tests.engine.talk import ITEM, agree, here, histories, make_item, number_of, there
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 COMMENTS = True
 
 ENTRY = "00000000-0000-4000-8000-0000000000e1"

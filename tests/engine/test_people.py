@@ -17,6 +17,8 @@ from hisync.sandbox.faults import Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 DAY = 24 * HOUR
 PEOPLE = ["GET /contact", "GET /team", "GET /group", "GET /tag", "GET /user/preferences"]
