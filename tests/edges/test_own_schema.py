@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hisync.errors import BusyError, MirrorError, SchemaError
-from hisync.mirror.dialects import sqlite
+from hisync.mirror.dialects.sqlite import connection
 from hisync.mirror.migrate import upgrade_schema
 from hisync.mirror.store import open_mirror
 from tests.edges.acts import (
@@ -386,7 +386,7 @@ def test_a_table_that_views_need_can_not_be_renamed(house: House) -> None:
 @pytest.fixture
 def hasty(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A house whose engine waits for nobody."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.02)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_SECONDS", 0.02)
     made = House(tmp_path)
     yield made
     made.leave()
