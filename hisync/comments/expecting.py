@@ -26,7 +26,6 @@ def finish_post(
     before = _version_before(engine, connection, item)
     outcome.finish_post(engine, connection, intent, number, at)
     memory.pop(item, None)
-    engine.comments.said_on.add(item)
     text = intent.sent["message"]
     as_sent = at is not None and text == text.strip()  # else only the history shows it as it is
     if before is not None and as_sent:
@@ -37,7 +36,6 @@ def confirm_posts(engine: Engine) -> None:
     """See after a pull whether the items look as they must if only we have commented on them."""
     memory = engine.comments
     memory.looked.clear()
-    memory.said_on.clear()
     if not memory.posted:
         return
     with engine.mirror.writing() as connection:

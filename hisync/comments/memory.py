@@ -28,7 +28,6 @@ class Memory:
 
     Attributes:
         posted: own comments that the next pull will show as the newest ones.
-        said_on: items that we have commented on since the last pull, which is to show it first.
         doubted: the newest comment by the item's word, which its history did not show.
         failures: how often in a row a history could not be read.
         retry_at: when it is tried again, in seconds since the epoch.
@@ -38,7 +37,6 @@ class Memory:
     """
 
     posted: dict[str, Posted] = field(default_factory=dict)
-    said_on: set[str] = field(default_factory=set)
     doubted: dict[str, int | None] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     retry_at: dict[str, float] = field(default_factory=dict)

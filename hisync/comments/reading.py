@@ -87,7 +87,7 @@ def read_comments(engine: Engine, *, since: int, idle: bool = False) -> Read:
 def _is_ripe(engine: Engine, due: Due) -> bool:
     """Whether it makes sense to ask now: the pull has to show our own comment first."""
     memory = engine.comments
-    ours = due.guid in memory.said_on
+    ours = due.guid in memory.posted
     return not ours and memory.retry_at.get(due.guid, 0.0) <= engine.clock.time()
 
 

@@ -111,7 +111,10 @@ def set_seen(connection: Connection, guid: str, seen: int, at: float) -> None:
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[sync_comments.c.item_guid],
-            set_={"seen_comment_id": upsert.excluded.seen_comment_id},
+            set_={
+                "seen_comment_id": upsert.excluded.seen_comment_id,
+                "read_at": func.coalesce(sync_comments.c.read_at, upsert.excluded.read_at),
+            },
         )
     )
 
@@ -120,9 +123,10 @@ def seen_of(connection: Connection, guid: str) -> tuple[bool, int | None]:
     """Whether an item's history was ever read, and the newest comment seen then."""
     read = sync_comments.c
     row = connection.execute(
-        select(read.seen_comment_id).where(read.item_guid == guid)
+        select(read.read_at, read.seen_comment_id).where(read.item_guid == guid)
     ).one_or_none()
-    return (False, None) if row is None else (True, row[0])
+    # One that is only to be read again may never have been.
+    return (False, None) if row is None else (row[0] is not None, row[1])
 
 
 def read_again(connection: Connection, guid: str) -> None:

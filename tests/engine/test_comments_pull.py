@@ -451,13 +451,3 @@ def test_a_key_that_is_taken_is_left_to_its_row(talk: World) -> None:
     talk.sync()
     assert there(talk) == Counter(["theirs", "ours"])
     agree(talk)
-
-
-def test_what_both_sides_said_at_once_is_read_once(talk: World) -> None:
-    they_say(talk, "theirs")
-    say(talk, "ours")
-    talk.sync()
-    talk.sync()
-    assert here(talk) == {"theirs": 1, "ours": 1}
-    assert histories(talk) == 1
-    agree(talk)
