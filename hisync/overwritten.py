@@ -23,11 +23,10 @@ from hisync.history import chronological
 from hisync.items import Access, Item, Value, Values, fields_of, same_value
 from hisync.ledger import add_again
 from hisync.mirror import base as bases
-from hisync.mirror import intents, records, rows
+from hisync.mirror import records, rows
 from hisync.mirror.records import ConflictRecord
 from hisync.plan.actions import Resolution
 from hisync.plan.proof import arrived_as
-from hisync.reading import Reading
 from hisync.totals import lost_minutes, totals_since
 from hisync.writes import report_conflicts
 
@@ -76,7 +75,7 @@ def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwrit
     )
 
 
-def look_up_overwritten(engine: Engine, reading: Reading) -> list[Overwritten]:
+def look_up_overwritten(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> list[Overwritten]:
     """The same for updates whose answers were lost, once a pull shows their items.
 
     A history that can't be read is logged and costs nothing more.
@@ -85,7 +84,7 @@ def look_up_overwritten(engine: Engine, reading: Reading) -> list[Overwritten]:
         StopError: if the login, key or account is refused.
     """
     found = []
-    for claimed, item in _lost_updates(engine, reading):
+    for claimed, item in lost:
         try:
             found.append(look_for_overwritten(engine, claimed, item))
         except StopError:
@@ -98,25 +97,6 @@ def look_up_overwritten(engine: Engine, reading: Reading) -> list[Overwritten]:
 def note_unclear(engine: Engine, claimed: Claim, error: ServiceError) -> None:
     """What a write went over can't be told."""
     engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
-
-
-def _lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
-    with engine.mirror.reading() as connection:
-        pending = intents.load_intents(connection)
-        updates = {guid: intent for guid, intent in pending.items() if intent.op == "update"}
-        if not updates:
-            return []
-        known = {base.id: base for base in bases.load_bases(connection, updates).values()}
-        local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
-    found = []
-    for item in reading.answer.items:
-        base = known.get(item.id)
-        if base is not None:
-            row = local.get((base.table, base.guid))
-            before = bases.base_values(base, row.values if row else None)
-            values = row.values if row else before
-            found.append((Claim(updates[base.guid], base, before, values, None), item))
-    return found
 
 
 def record_overwritten(engine: Engine, connection: Connection, found: Overwritten) -> int:

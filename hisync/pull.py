@@ -24,7 +24,7 @@ from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
 from hisync.overwritten import look_up_overwritten, record_overwritten
 from hisync.reading import Reading, fetch_changes, fetch_everything
-from hisync.totals import look_up_totals
+from hisync.totals import look_up_totals, lost_updates
 
 
 @dataclass(slots=True)
@@ -101,8 +101,9 @@ def second_look(engine: Engine, reading: Reading) -> Reading:
 
 
 def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
-    spent = look_up_totals(engine, reading)
-    overwritten = look_up_overwritten(engine, reading)
+    lost = lost_updates(engine, reading)
+    spent = look_up_totals(engine, lost)
+    overwritten = look_up_overwritten(engine, lost)
     with engine.mirror.writing() as connection:
         apply_reading(engine, connection, reading, pulled, spent)
         for over in overwritten:

@@ -3,8 +3,8 @@
 hiTask takes a total without asking what it was counted from: read, add, write, verify. When the
 answer got lost, or the item's version shows another write in between, its history tells whose
 total came when. The race that remains: two totals within the history's minute and of the same
-number can't be told apart. Public: `look_up_totals`, `lost_minutes`, `totals_since`,
-`total_arrived`.
+number can't be told apart. Public: `lost_updates`, `look_up_totals`, `lost_minutes`,
+`totals_since`, `total_arrived`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,30 @@ _FIELD: Final = fields_of("tasks")[SPENT]
 _AS_WRITTEN: Final = replace(_FIELD, type=FieldType.TEXT)
 
 
-def look_up_totals(engine: Engine, reading: Reading) -> dict[int, bool]:
+def lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
+    """The updates whose answers got lost, with the items that a pull shows of them.
+
+    No transaction may be open.
+    """
+    with engine.mirror.reading() as connection:
+        pending = intents.load_intents(connection)
+        updates = {guid: intent for guid, intent in pending.items() if intent.op == "update"}
+        if not updates:
+            return []
+        known = {base.id: base for base in bases.load_bases(connection, updates).values()}
+        local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    found = []
+    for item in reading.answer.items:
+        base = known.get(item.id)
+        if base is not None:
+            row = local.get((base.table, base.guid))
+            before = bases.base_values(base, row.values if row else None)
+            values = row.values if row else before
+            found.append((Claim(updates[base.guid], base, before, values, None), item))
+    return found
+
+
+def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[int, bool]:
     """Ask the history about totals whose answers got lost and that a pull leaves open.
 
     No transaction may be open.
@@ -39,23 +62,13 @@ def look_up_totals(engine: Engine, reading: Reading) -> dict[int, bool]:
         Whether our total arrived, by the item's id; only for items where the answer is neither
         ours nor what it was before.
     """
-    with engine.mirror.reading() as connection:
-        pending = intents.load_intents(connection)
-        lost = {g: i for g, i in pending.items() if i.op == "update" and SPENT in i.sent}
-        if not lost:
-            return {}
-        known = {base.id: base for base in bases.load_bases(connection, lost).values()}
-        local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
     found: dict[int, bool] = {}
-    for item in reading.answer.items:
-        base = known.get(item.id)
-        if base is None:
+    for claimed, item in lost:
+        sent, stored = claimed.intent.sent, item.values.get(SPENT)
+        if SPENT not in sent or _same(stored, sent[SPENT]):
             continue
-        row = local.get((base.table, base.guid))
-        before = bases.base_values(base, row.values if row else None)
-        sent, stored = lost[base.guid].sent[SPENT], item.values.get(SPENT)
-        if not same_value(_FIELD, stored, sent) and not _same(stored, before.get(SPENT)):
-            found[item.id] = _ask(engine, lost[base.guid], base, item)
+        if not _same(stored, claimed.before.get(SPENT)) and claimed.base is not None:
+            found[item.id] = _ask(engine, claimed.intent, claimed.base, item)
     return found
 
 

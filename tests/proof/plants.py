@@ -160,8 +160,8 @@ PLANTS: Final = (
     Plant(
         "what a write went over is not asked for when its answer was lost",
         "hisync/pull.py",
-        "    overwritten = look_up_overwritten(engine, reading)\n",
-        "    overwritten = look_up_overwritten(engine, reading)[:0]\n",
+        "    overwritten = look_up_overwritten(engine, lost)\n",
+        "    overwritten = look_up_overwritten(engine, lost)[:0]\n",
         f"{_SCENARIO} 'same field between our read'",
     ),
     Plant(
