@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from hisync.api import HiTask
+from hisync.cli.opening import open_configured
 from hisync.config import Config, require_credentials, security_warnings
 from hisync.engine import Clock
 from hisync.errors import ConfigurationError, HisyncError
 from hisync.mirror import requests, state
-from hisync.mirror.store import Mirror, open_mirror
+from hisync.mirror.store import Mirror
 from hisync.purse import Purse
 
 TOLERABLE_SKEW: Final = 60.0
@@ -72,9 +73,7 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
         yield Finding("database", ok=True, text=f"{path} will be made by the first sync"), None
         return
     try:
-        mirror = stack.enter_context(
-            open_mirror(config.database.url, schema=config.database.schema_name)
-        )
+        mirror = stack.enter_context(open_configured(config))
         revision = mirror.revision()
     except HisyncError as error:
         yield Finding("database", ok=False, text=str(error)), None

@@ -1,7 +1,7 @@
 """Opening what commands need: configuration, logs, mirror, engine.
 
 Everything heavy is imported only here and only when asked for, so that `--help` stays quick.
-Public: `own_name`, `read_config`, `open_to_read`, `open_engine`.
+Public: `own_name`, `read_config`, `open_configured`, `open_to_read`, `open_engine`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hisync.errors import MirrorError, ServiceError
 if TYPE_CHECKING:
     from hisync.api import Settle
     from hisync.config import Config
-    from hisync.engine import Engine
+    from hisync.engine import Engine, Rules
     from hisync.mirror.store import Mirror
     from hisync.watch.vitals import Vitals
 
@@ -50,6 +50,14 @@ def read_config(explicit: Path | None, *, logs: bool = True) -> Config:
     return config
 
 
+def open_configured(config: Config) -> Mirror:
+    """The mirror that a configuration names; its schema is not looked at yet."""
+    from hisync.mirror.store import open_mirror
+
+    database = config.database
+    return open_mirror(database.url, file_mode=database.file_mode_bits, schema=database.schema_name)
+
+
 @contextmanager
 def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
     """The mirror for a command that only looks; nothing is created or upgraded.
@@ -62,14 +70,12 @@ def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
         MirrorError: if there is no mirror yet.
         SchemaError: if its schema must fit and doesn't.
     """
-    from hisync.mirror.store import open_mirror
-
     path = config.database.sqlite_path
     if path is not None and not path.exists():
         if config.file is None:
             raise MirrorError(f"no configuration, and no mirror at {path}: run `hisync init`")
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
-    with open_mirror(config.database.url, schema=config.database.schema_name) as mirror:
+    with open_configured(config) as mirror:
         if check:
             mirror.check()
         yield mirror
@@ -90,25 +96,17 @@ def open_engine(
         ConfigurationError: if credentials are missing.
         LockedError: if another hisync holds the mirror.
     """
-    from zoneinfo import ZoneInfo
-
     from hisync.api import HiTask
     from hisync.config import require_credentials
-    from hisync.engine import Clock, Engine, Rules
+    from hisync.engine import Clock, Engine
     from hisync.logs import configure_logging
     from hisync.mirror import state
-    from hisync.mirror.store import open_mirror
-    from hisync.plan.actions import Policy
     from hisync.purse import Purse
 
     require_credentials(config)
     stop = stop or threading.Event()
     clock = Clock()
-    with open_mirror(
-        config.database.url,
-        file_mode=config.database.file_mode_bits,
-        schema=config.database.schema_name,
-    ) as mirror:
+    with open_configured(config) as mirror:
         mirror.acquire(upgrade=config.database.auto_upgrade)
         purse = Purse(
             mirror,
@@ -131,23 +129,11 @@ def open_engine(
             configure_logging(config.log.level, config.log.format, redact=api.redact)
             with mirror.reading() as connection:
                 api.expected_account = state.load(connection).account_id
-            rules = Rules(
-                policy=Policy(config.conflicts.policy, dict(config.conflicts.fields)),
-                push=config.sync.direction == "two-way",
-                full_every=config.sync.full_every,
-                max_removals=config.safety.max_removals,
-                max_push_deletes=config.safety.max_push_deletes,
-                refresh_every=config.sync.poll_interval,
-                comments=config.sync.comments,
-                time_entries=config.sync.time_entries,
-                time_entry_comments=config.sync.time_entry_comments,
-                zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
-            )
             try:
                 yield Engine(
                     api,
                     mirror,
-                    rules,
+                    _rules(config),
                     clock,
                     stopping=stop.is_set,
                     spare=purse.spare,
@@ -167,3 +153,24 @@ def _tell_all(settle: Settle, vitals: Vitals | None) -> Settle:
         vitals.note_request(cause, error)
 
     return both
+
+
+def _rules(config: Config) -> Rules:
+    """What the user decided about syncing."""
+    from zoneinfo import ZoneInfo
+
+    from hisync.engine import Rules
+    from hisync.plan.actions import Policy
+
+    return Rules(
+        policy=Policy(config.conflicts.policy, dict(config.conflicts.fields)),
+        push=config.sync.direction == "two-way",
+        full_every=config.sync.full_every,
+        max_removals=config.safety.max_removals,
+        max_push_deletes=config.safety.max_push_deletes,
+        refresh_every=config.sync.poll_interval,
+        comments=config.sync.comments,
+        time_entries=config.sync.time_entries,
+        time_entry_comments=config.sync.time_entry_comments,
+        zone=ZoneInfo(config.hitask.time_zone) if config.hitask.time_zone else None,
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hisync.cli.exits import reported
-from hisync.cli.opening import own_name
+from hisync.cli.opening import open_configured, own_name
 
 if TYPE_CHECKING:
     from hisync.config import Config
@@ -109,16 +109,10 @@ def _make_database(config: Config) -> str:
     """Bring the database to this version's schema; what was done, in words."""
     from sqlalchemy.engine import make_url
 
-    from hisync.mirror.store import open_mirror
-
     path = config.database.sqlite_path
     known = path is not None and path.exists()
     where = path or make_url(config.database.url).render_as_string()
-    with open_mirror(
-        config.database.url,
-        file_mode=config.database.file_mode_bits,
-        schema=config.database.schema_name,
-    ) as mirror:
+    with open_configured(config) as mirror:
         mirror.acquire(upgrade=True)
     return f"{where} was there already" if known else f"made {where}"
 

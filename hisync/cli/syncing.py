@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hisync.cli.exits import ExitCode, reported
-from hisync.cli.opening import open_engine, read_config
+from hisync.cli.opening import open_configured, open_engine, read_config
 
 if TYPE_CHECKING:
     from hisync.cycle import Preview, Summary
@@ -84,13 +84,8 @@ def run(context: typer.Context) -> None:
 @reported
 def db_upgrade(context: typer.Context) -> None:
     """Bring the schema to this version's, and put missing capture triggers back."""
-    from hisync.mirror.store import open_mirror
-
     config = read_config(context.obj)
-    database = config.database
-    with open_mirror(
-        database.url, file_mode=database.file_mode_bits, schema=database.schema_name
-    ) as mirror:
+    with open_configured(config) as mirror:
         mirror.lock()
         before, after = mirror.upgrade()
     typer.echo(f"schema {after}" + (f" (was {before or 'empty'})" if before != after else ""))
@@ -102,13 +97,12 @@ def db_current(context: typer.Context) -> None:
     """Which revision the schema is at."""
     from hisync.errors import MirrorError
     from hisync.mirror import migrate
-    from hisync.mirror.store import open_mirror
 
     config = read_config(context.obj)
     path = config.database.sqlite_path
     if path is not None and not path.exists():
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
-    with open_mirror(config.database.url, schema=config.database.schema_name) as mirror:
+    with open_configured(config) as mirror:
         at = mirror.revision()
     newest = migrate.head()
     typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))
