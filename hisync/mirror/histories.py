@@ -91,32 +91,16 @@ def save_read(
         at: when, in seconds since the epoch.
         complete: whether the history reached back to the item's creation.
     """
-    values = {"seen_comment_id": seen, "read_at": at, "complete": complete}
-    upsert = dialects.of(connection).insert(sync_comments).values(item_guid=guid, **values)
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=[sync_comments.c.item_guid],
-            set_={name: upsert.excluded[name] for name in values},
-        )
-    )
+    _remember(connection, guid, seen_comment_id=seen, read_at=at, complete=complete)
 
 
 def set_seen(connection: Connection, guid: str, seen: int, at: float) -> None:
     """The newest comment of an item is one that we posted, and nothing else came between."""
-    upsert = (
-        dialects.of(connection)
-        .insert(sync_comments)
-        .values(item_guid=guid, seen_comment_id=seen, read_at=at)
-    )
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=[sync_comments.c.item_guid],
-            set_={
-                "seen_comment_id": upsert.excluded.seen_comment_id,
-                "read_at": func.coalesce(sync_comments.c.read_at, upsert.excluded.read_at),
-            },
-        )
-    )
+    was_read, _ = seen_of(connection, guid)
+    if was_read:
+        _remember(connection, guid, seen_comment_id=seen)
+    else:
+        _remember(connection, guid, seen_comment_id=seen, read_at=at)
 
 
 def seen_of(connection: Connection, guid: str) -> tuple[bool, int | None]:
@@ -131,15 +115,16 @@ def seen_of(connection: Connection, guid: str) -> tuple[bool, int | None]:
 
 def read_again(connection: Connection, guid: str) -> None:
     """Have an item's history read again soon, whatever the item says of its comments."""
-    upsert = (
-        dialects.of(connection)
-        .insert(sync_comments)
-        .values(item_guid=guid, seen_comment_id=_NONE_SEEN)
-    )
+    _remember(connection, guid, seen_comment_id=_NONE_SEEN)
+
+
+def _remember(connection: Connection, guid: str, **values: Any) -> None:
+    """Write some columns of an item's row, which is made when there is none."""
+    upsert = dialects.of(connection).insert(sync_comments).values(item_guid=guid, **values)
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[sync_comments.c.item_guid],
-            set_={"seen_comment_id": upsert.excluded.seen_comment_id},
+            set_={name: upsert.excluded[name] for name in values},
         )
     )
 
