@@ -12,14 +12,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from hisync.items import FIELDS, TABLES
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
+from hisync.mirror.dialects.views import NAME, PLACES, all_items, project_from, title_of
 
 _OURS: Final = "made by hisync, and made again by it: "
-
-_KINDS: Final = {"other_items": "other"} | {t: t.removesuffix("s") for t in TABLES if "_" not in t}
-
-_PLACES: Final = " UNION ALL ".join(f"SELECT guid, title, parent_guid FROM {t}" for t in TABLES)
 
 _ZONE: Final = (
     "(coalesce((SELECT value::text FROM sync_state WHERE key = 'zone_offset')::integer, 0)"
@@ -28,37 +24,6 @@ _ZONE: Final = (
 """How far the account's clocks are ahead of UTC."""
 
 _NOW: Final = "timezone('UTC', now())"
-
-_NAME: Final = (
-    "coalesce(nullif(person.full_name, ''), "
-    "nullif(trim(coalesce(person.first_name, '') || ' ' || coalesce(person.last_name, '')), ''), "
-    "person.login)"
-)
-
-
-def _project_from(start: str) -> str:
-    """The first project on the way up from an item's guid, that item included; null for none."""
-    return f"""(
-    WITH RECURSIVE up(guid) AS (
-      SELECT {start}
-      UNION -- each guid once, so a circle of parents ends
-      SELECT (SELECT place.parent_guid FROM ({_PLACES}) AS place WHERE place.guid = up.guid)
-      FROM up WHERE NOT EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
-    )
-    SELECT up.guid FROM up WHERE EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
-  )"""
-
-
-def _items() -> str:
-    common = ["guid", "id", *(field.column for field in FIELDS if not field.tables)]
-    return "\nUNION ALL ".join(
-        f"SELECT {', '.join(common)}, '{_KINDS[table]}' AS kind FROM {table}" for table in TABLES
-    )
-
-
-def _title_of(guid: str) -> str:
-    return f"(SELECT place.title FROM ({_PLACES}) AS place WHERE place.guid = {guid})"
-
 
 # An instant is over when it is past; a day of an all-day task when it is past in the account's
 # zone.
@@ -73,13 +38,13 @@ _PROGRESS: Final = """coalesce(
     CASE WHEN task.completed THEN 100 ELSE 0 END)"""
 
 _TASK_OVERVIEW: Final = f"""SELECT task.guid, task.id, task.title, task.completed,
-  {_title_of("task.parent_guid")} AS parent_title,
+  {title_of("task.parent_guid")} AS parent_title,
   project.guid AS project_guid, project.title AS project_title,
-  task.assignee_id, {_NAME} AS assignee_name,
+  task.assignee_id, {NAME} AS assignee_name,
   task.due_date, {_OVERDUE} AS is_overdue,
   task.time_est_minutes, task.time_spent_minutes, {_PROGRESS} AS progress
 FROM tasks AS task
-LEFT JOIN projects AS project ON project.guid = {_project_from("task.parent_guid")}
+LEFT JOIN projects AS project ON project.guid = {project_from("task.parent_guid")}
 LEFT JOIN users AS person ON person.id = task.assignee_id"""
 
 
@@ -95,11 +60,11 @@ _DAY: Final = f"coalesce(entry.spent_on, (entry.time_create + {_ZONE})::date)"
 
 # Of an item that has left, its last parent leads to the project.
 _FROM_ENTRY: Final = f"""CASE WHEN EXISTS
-      (SELECT 1 FROM ({_PLACES}) AS place WHERE place.guid = spent.item_guid)
+      (SELECT 1 FROM ({PLACES}) AS place WHERE place.guid = spent.item_guid)
       THEN spent.item_guid ELSE {_last_known("parent_guid", "spent.item_guid")} END"""
 
-_TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {_NAME} AS user_name, spent.item_guid,
-  coalesce({_title_of("spent.item_guid")},
+_TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {NAME} AS user_name, spent.item_guid,
+  coalesce({title_of("spent.item_guid")},
     {_last_known("title", "spent.item_guid")}) AS item_title,
   project.guid AS project_guid, project.title AS project_title, spent.minutes
 FROM (
@@ -107,7 +72,7 @@ FROM (
     sum({counted_minutes("entry.minutes")})::bigint AS minutes
   FROM time_entries AS entry GROUP BY 1, 2, 3
 ) AS spent
-LEFT JOIN projects AS project ON project.guid = {_project_from(_FROM_ENTRY)}
+LEFT JOIN projects AS project ON project.guid = {project_from(_FROM_ENTRY)}
 LEFT JOIN users AS person ON person.id = spent.user_id"""
 
 # Summed by the nearest project first: the way up is short, and projects are few.
@@ -118,7 +83,7 @@ _PROJECT_PROGRESS: Final = f"""WITH RECURSIVE
       sum({counted_minutes("near.time_spent_minutes")})
     FROM (
       SELECT task.completed, task.time_est_minutes, task.time_spent_minutes,
-        {_project_from("task.parent_guid")} AS project
+        {project_from("task.parent_guid")} AS project
       FROM tasks AS task
     ) AS near GROUP BY 1
   ),
@@ -126,7 +91,7 @@ _PROJECT_PROGRESS: Final = f"""WITH RECURSIVE
     SELECT guid, guid FROM projects
     UNION
     SELECT below.project,
-      {_project_from("(SELECT p.parent_guid FROM projects AS p WHERE p.guid = below.above)")}
+      {project_from("(SELECT p.parent_guid FROM projects AS p WHERE p.guid = below.above)")}
     FROM below WHERE below.above IS NOT NULL
   ),
   total(project, tasks, completed, est, spent) AS (
@@ -141,7 +106,7 @@ SELECT project.guid, project.title, coalesce(total.tasks, 0)::bigint AS tasks,
 FROM projects AS project LEFT JOIN total ON total.project = project.guid"""
 
 VIEWS: Final = {
-    "items": ("all kinds in one shape", _items()),
+    "items": ("all kinds in one shape", all_items()),
     "task_overview": (
         (
             "progress is the completed share of a task's direct child tasks in percent, of a task "

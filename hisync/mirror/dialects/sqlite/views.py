@@ -12,48 +12,16 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from hisync.items import FIELDS, TABLES
 from hisync.mirror.dialects.sqlite.ledger import counted_minutes
+from hisync.mirror.dialects.views import NAME, PLACES, all_items, project_from, title_of
 
 _OURS: Final = "-- made by hisync, and made again by it:"
-
-_KINDS: Final = {"other_items": "other"} | {t: t.removesuffix("s") for t in TABLES if "_" not in t}
-
-_PLACES: Final = " UNION ALL ".join(f"SELECT guid, title, parent_guid FROM {t}" for t in TABLES)
-"""All items with where they stand. Ask it for one guid in a subquery: a join reads it whole."""
 
 _ZONE: Final = (
     "(coalesce(CAST((SELECT value FROM sync_state WHERE key = 'zone_offset') AS INTEGER), 0)"
     " || ' minutes')"
 )
 """How far the account's clocks are ahead of UTC, as SQLite's date functions take it."""
-
-_NAME: Final = (
-    "coalesce(nullif(person.full_name, ''), "
-    "nullif(trim(coalesce(person.first_name, '') || ' ' || coalesce(person.last_name, '')), ''), "
-    "person.login)"
-)
-
-
-def _project_from(start: str) -> str:
-    """The first project on the way up from an item's guid, that item included; null for none."""
-    return f"""(
-    WITH RECURSIVE up(guid) AS (
-      SELECT {start}
-      UNION -- each guid once, so a circle of parents ends
-      SELECT (SELECT parent_guid FROM ({_PLACES}) WHERE guid = up.guid) FROM up
-      WHERE NOT EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
-    )
-    SELECT up.guid FROM up WHERE EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
-  )"""
-
-
-def _items() -> str:
-    common = ["guid", "id", *(field.column for field in FIELDS if not field.tables)]
-    return "\nUNION ALL ".join(
-        f"SELECT {', '.join(common)}, '{_KINDS[table]}' AS kind FROM {table}" for table in TABLES
-    )
-
 
 # An instant is over when it is past; a day of an all-day task when it is past in the account's
 # zone. What can't be read as a date is never over.
@@ -68,13 +36,13 @@ _PROGRESS: Final = """coalesce(
     CASE WHEN task.completed THEN 100 ELSE 0 END)"""
 
 _TASK_OVERVIEW: Final = f"""SELECT task.guid, task.id, task.title, task.completed,
-  (SELECT title FROM ({_PLACES}) WHERE guid = task.parent_guid) AS parent_title,
+  {title_of("task.parent_guid")} AS parent_title,
   project.guid AS project_guid, project.title AS project_title,
-  task.assignee_id, {_NAME} AS assignee_name,
+  task.assignee_id, {NAME} AS assignee_name,
   task.due_date, {_OVERDUE} AS is_overdue,
   task.time_est_minutes, task.time_spent_minutes, {_PROGRESS} AS progress
 FROM tasks AS task
-LEFT JOIN projects AS project ON project.guid = {_project_from("task.parent_guid")}
+LEFT JOIN projects AS project ON project.guid = {project_from("task.parent_guid")}
 LEFT JOIN users AS person ON person.id = task.assignee_id"""
 
 
@@ -91,11 +59,11 @@ _DAY: Final = f"""CASE WHEN entry.spent_on LIKE '____-__-__%'
     THEN substr(entry.spent_on, 1, 10) ELSE date(entry.time_create, {_ZONE}) END"""
 
 # Of an item that has left, its last parent leads to the project.
-_FROM_ENTRY: Final = f"""CASE WHEN EXISTS (SELECT 1 FROM ({_PLACES}) WHERE guid = spent.item_guid)
+_FROM_ENTRY: Final = f"""CASE WHEN EXISTS (SELECT 1 FROM ({PLACES}) WHERE guid = spent.item_guid)
       THEN spent.item_guid ELSE {_last_known("parent_guid", "spent.item_guid")} END"""
 
-_TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {_NAME} AS user_name, spent.item_guid,
-  coalesce((SELECT title FROM ({_PLACES}) WHERE guid = spent.item_guid),
+_TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {NAME} AS user_name, spent.item_guid,
+  coalesce({title_of("spent.item_guid")},
     {_last_known("title", "spent.item_guid")}) AS item_title,
   project.guid AS project_guid, project.title AS project_title, spent.minutes
 FROM (
@@ -103,13 +71,13 @@ FROM (
     sum({counted_minutes("entry.minutes")}) AS minutes
   FROM time_entries AS entry GROUP BY 1, 2, 3
 ) AS spent
-LEFT JOIN projects AS project ON project.guid = {_project_from(_FROM_ENTRY)}
+LEFT JOIN projects AS project ON project.guid = {project_from(_FROM_ENTRY)}
 LEFT JOIN users AS person ON person.id = spent.user_id"""
 
 # Summed by the nearest project first: the way up is short, and projects are few.
 _PROJECT_PROGRESS: Final = f"""WITH RECURSIVE
   own(project, tasks, completed, est, spent) AS (
-    SELECT {_project_from("task.parent_guid")}, count(*), sum(iif(task.completed, 1, 0)),
+    SELECT {project_from("task.parent_guid")}, count(*), sum(iif(task.completed, 1, 0)),
       sum({counted_minutes("task.time_est_minutes")}),
       sum({counted_minutes("task.time_spent_minutes")})
     FROM tasks AS task GROUP BY 1
@@ -118,7 +86,7 @@ _PROJECT_PROGRESS: Final = f"""WITH RECURSIVE
     SELECT guid, guid FROM projects
     UNION
     SELECT below.project,
-      {_project_from("(SELECT parent_guid FROM projects AS p WHERE p.guid = below.above)")}
+      {project_from("(SELECT parent_guid FROM projects AS p WHERE p.guid = below.above)")}
     FROM below WHERE below.above IS NOT NULL
   ),
   total(project, tasks, completed, est, spent) AS (
@@ -136,7 +104,7 @@ def _view(name: str, meaning: str, query: str) -> str:
 
 
 VIEWS: Final = {
-    "items": _view("items", "all kinds in one shape", _items()),
+    "items": _view("items", "all kinds in one shape", all_items()),
     "task_overview": _view(
         "task_overview",
         "progress is the completed share of a task's direct child tasks in percent, of a task\n"
