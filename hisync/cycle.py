@@ -256,7 +256,9 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
     engine = replace(engine, log=structlog.wrap_logger(None, processors=[_drop]))
     pulled = Pulled()
     readings = [fetch_everything(engine) if full else fetch_changes(engine)]
-    if needs_everything(engine, readings[0]):
+    with engine.mirror.reading() as connection:
+        unsettled = needs_everything(connection, readings[0])
+    if unsettled:
         readings.append(fetch_everything(engine, beside=readings[0]))
     while True:
         with engine.mirror.writing(commit=False) as connection:

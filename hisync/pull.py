@@ -36,12 +36,14 @@ class Pulled:
         conflicts: conflicts recorded.
         held: removals that wait for approval, by table.
         suspects: items missing for the first time.
+        unsettled: whether the last answer leaves open what only a full read can tell.
     """
 
     rows: int = 0
     conflicts: int = 0
     held: dict[str, int] = field(default_factory=dict)
     suspects: int = 0
+    unsettled: bool = False
 
     def add(self, rows: int, conflicts: int, absence: Absence | None) -> None:
         """Count what one answer did; None for one in which absence means nothing."""
@@ -71,7 +73,7 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
         full = True  # what was approved has to be seen missing once more
     reading = fetch_everything(engine) if full else fetch_changes(engine)
     _apply(engine, reading, pulled)
-    if needs_everything(engine, reading):
+    if pulled.unsettled:
         reading = fetch_everything(engine, beside=reading)
         _apply(engine, reading, pulled)
     if pulled.suspects:
@@ -79,19 +81,18 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
     return pulled
 
 
-def needs_everything(engine: Engine, reading: Reading) -> bool:
+def needs_everything(connection: Connection, reading: Reading) -> bool:
     """Whether an answer leaves something open that only a full read can tell."""
     if reading.full:
         return False
-    with engine.mirror.reading() as connection:
-        if reading.answer.unchanged - bases.known_ids(connection):
-            return True  # unchanged, yet new to us: shared again, or missed
-        if reading.complete:
-            return False
-        leaving = {"delete", "archive"}
-        return reading.undecided or any(
-            intent.op in leaving for intent in intents.load_intents(connection).values()
-        )
+    if reading.answer.unchanged - bases.known_ids(connection):
+        return True  # unchanged, yet new to us: shared again, or missed
+    if reading.complete:
+        return False
+    leaving = {"delete", "archive"}
+    return reading.undecided or any(
+        intent.op in leaving for intent in intents.load_intents(connection).values()
+    )
 
 
 def second_look(engine: Engine, reading: Reading) -> Reading:
@@ -124,7 +125,9 @@ def apply_reading(
     applied = apply_items(engine, connection, items, live=live, spent=spent)
     absence = None if live is None else note_absence(engine, connection, live)
     _resolve_rest(engine, connection, reading)
-    _advance(engine, connection, reading)
+    pulled.unsettled = needs_everything(connection, reading)
+    doubted = absence is not None and absence.suspects > 0
+    _advance(engine, connection, reading, settled=not (pulled.unsettled or doubted))
     pulled.add(applied.changed, applied.conflicts, absence)
 
 
@@ -142,11 +145,13 @@ def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> N
             requeue(engine, connection, intent, error="the answer was lost; it had not arrived")
 
 
-def _advance(engine: Engine, connection: Connection, reading: Reading) -> None:
+def _advance(engine: Engine, connection: Connection, reading: Reading, *, settled: bool) -> None:
     """Remember how far the mirror is, in the transaction that brought it there."""
     before = state.load(connection)
     after = {
-        "cursor": reading.answer.cursor,
+        # Until the next look has settled what is open, the same changes are asked for again: it
+        # may never come, and what this answer should have shown would be behind the cursor.
+        "cursor": reading.answer.cursor if settled else before.cursor,
         "delta": reading.mode,
         "delta_failed_at": reading.delta_failed_at,
         "delta_errors": reading.delta_errors,

@@ -28,6 +28,7 @@ from hisync.errors import (
 )
 from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
+from hisync.mirror import base as bases
 from hisync.mirror import changes
 from hisync.overwritten import (
     Overwritten,
@@ -112,6 +113,9 @@ def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed, until: fl
 
 
 def _steps(engine: Engine) -> list[Step]:
+    with engine.mirror.reading() as connection:
+        if not (changes.any_unfinished(connection) or bases.dirty_guids(connection)):
+            return []  # as almost always: not worth keeping editors out
     with engine.mirror.writing() as connection:
         return prepare(engine, connection)
 

@@ -5,16 +5,25 @@ each changed column (of every column once the row is deleted). Only the engine w
 its transactions first folds in what the triggers logged (`folding`), and every answer that is
 applied overwrites it. Public: `Base`, `load_bases`,
 `load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `dirty_guids`, `save_bases`,
-`forget_bases`, `base_values`, `chunks`.
+`forget_bases`, `base_values`, `chunks`, `among`, `rows_among`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    select,
+)
 
 from hisync.items import Value, Values
 from hisync.mirror import dialects
@@ -22,6 +31,15 @@ from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
 
 _K = TypeVar("_K", int, str)
+
+# Made once: these are asked in every cycle, mostly to find nothing.
+_BASES: Final = select(sync_base)
+_DIRTY: Final = select(sync_base.c.guid).where(sync_base.c.dirty.is_not(None))
+_MISSED: Final = select(sync_base.c.id).where(sync_base.c.missed > 0)
+_ALIASES: Final = select(sync_base.c.remote_guid, sync_base.c.guid).where(
+    sync_base.c.remote_guid.is_not(None),
+    sync_base.c.remote_guid.not_in(select(sync_base.c.guid)),
+)
 
 CHUNK = 1000
 """How many keys one statement names: far below every engine's limit."""
@@ -57,11 +75,7 @@ def load_bases(connection: Connection, guids: Iterable[str]) -> dict[str, Base]:
 
 def load_aliases(connection: Connection) -> dict[str, str]:
     """The guids of rows that hiTask knows by another guid, by that guid."""
-    own = select(sync_base.c.guid)
-    query = select(sync_base.c.remote_guid, sync_base.c.guid).where(
-        sync_base.c.remote_guid.is_not(None), sync_base.c.remote_guid.not_in(own)
-    )
-    return dict(connection.execute(query).all())
+    return dict(connection.execute(_ALIASES).all())
 
 
 def load_bases_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Base]:
@@ -76,16 +90,12 @@ def known_ids(connection: Connection) -> frozenset[int]:
 
 def missed_ids(connection: Connection) -> frozenset[int]:
     """The numbers of the items that the last complete answer lacked."""
-    return frozenset(
-        connection.execute(select(sync_base.c.id).where(sync_base.c.missed > 0)).scalars()
-    )
+    return frozenset(connection.execute(_MISSED).scalars())
 
 
 def dirty_guids(connection: Connection) -> list[str]:
     """The rows with columns that people have changed and that are not sent yet."""
-    return list(
-        connection.execute(select(sync_base.c.guid).where(sync_base.c.dirty.is_not(None))).scalars()
-    )
+    return list(connection.execute(_DIRTY).scalars())
 
 
 def has_unsettled_children(connection: Connection, guid: str) -> bool:
@@ -145,16 +155,58 @@ def chunks(values: Iterable[_K]) -> Iterable[list[_K]]:
 def among(
     connection: Connection, column: ColumnElement[Any], keys: Sequence[Any]
 ) -> ColumnElement[bool]:
-    """The condition that a column is one of these, as one parameter."""
-    return dialects.of(connection).among(column, keys)
+    """The condition that a column is one of these, as one parameter: a thousand take long to name.
+
+    Args:
+        connection: whose engine it is for.
+        column: of a type that JSON has.
+        keys: what people wrote into a key may be anything; then they are named one by one.
+    """
+    if len(keys) == 1:
+        alone: ColumnElement[bool] = column == keys[0]
+        return alone
+    dialect = dialects.of(connection)
+    listed = dialect.as_list(keys)
+    if listed is None:
+        return column.in_(keys)
+    return dialect.is_listed(column, bindparam(None, listed))
+
+
+def rows_among(
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    column: ColumnElement[Any],
+    keys: Iterable[Any],
+) -> Iterator[RowMapping]:
+    """The rows of a query whose column is one of these.
+
+    Args:
+        connection: a transaction.
+        query: one that is made once and asked often: what SQLAlchemy makes of it is kept.
+        column: of a type that JSON has.
+        keys: any number of them.
+    """
+    dialect = connection.dialect.name
+    for chunk in chunks(keys):
+        parameter = chunk[0] if len(chunk) == 1 else dialects.named(dialect).as_list(chunk)
+        if parameter is None:
+            statement = query.where(among(connection, column, chunk))
+        else:
+            statement = _keyed(dialect, query, column, alone=len(chunk) == 1)
+        yield from connection.execute(statement, {"keys": parameter}).mappings()
+
+
+@lru_cache(maxsize=256)
+def _keyed(
+    dialect: str, query: Select[*tuple[Any, ...]], column: ColumnElement[Any], *, alone: bool
+) -> Select[*tuple[Any, ...]]:
+    if alone:
+        return query.where(column == bindparam("keys", type_=column.type))
+    return query.where(dialects.named(dialect).is_listed(column, bindparam("keys")))
 
 
 def _load(connection: Connection, column: ColumnElement[_K], keys: Iterable[_K]) -> Iterable[Base]:
-    for chunk in chunks(keys):
-        rows = connection.execute(
-            select(sync_base).where(among(connection, column, chunk))
-        ).mappings()
-        yield from (_base(row) for row in rows)
+    return (_base(row) for row in rows_among(connection, _BASES, column, keys))
 
 
 def _base(row: RowMapping) -> Base:

@@ -1,6 +1,7 @@
 """The change log: what people changed, and what became of it.
 
-Public: `unfinished`, `load`, `history`, `set_state`, `counts`, `rejected`, `newest_seq`,
+Public: `unfinished`, `any_unfinished`, `load`, `history`, `set_state`, `counts`, `rejected`,
+`newest_seq`,
 `deletes_since`, `list_changes`, `captured`, `write_logged`, `FINAL_STATES`.
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
-    Select,
+    exists,
     func,
     select,
     update,
@@ -24,62 +25,59 @@ from sqlalchemy import (
 
 from hisync.change import Change
 from hisync.items import JSON_TYPES, Field, FieldType, fields_of
-from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror import dialects, state
+from hisync.mirror.base import among, chunks, rows_among
 from hisync.mirror.dialects import Dialect
 from hisync.mirror.folding import fold_changes
 from hisync.mirror.tables import ITEM_TABLES, change_log
 
 FINAL_STATES = frozenset({"done", "merged", "rejected", "discarded"})
 
+# Made once: these are asked in every cycle, mostly to find nothing.
+_ANY: Final = select(change_log).order_by(change_log.c.seq)
+_UNFINISHED: Final = _ANY.where(change_log.c.finished_at.is_(None))
+_ANY_UNFINISHED: Final = select(exists().where(change_log.c.finished_at.is_(None)))
+_COUNTS: Final = select(change_log.c.state, func.count()).group_by(change_log.c.state)
+_NEWEST: Final = select(func.max(change_log.c.seq))
+
 
 def unfinished(
     connection: Connection, guids: Iterable[str] | None = None
 ) -> dict[tuple[str, str], list[Change]]:
     """The changes without an end, oldest first, by (table, guid); of all rows or of these."""
-    query = select(change_log).where(change_log.c.finished_at.is_(None)).order_by(change_log.c.seq)
-    found: dict[tuple[str, str], list[Change]] = {}
-    queries: Iterable[Select[Any]] = (
-        [query]
+    rows: Iterable[RowMapping] = (
+        connection.execute(_UNFINISHED).mappings()
         if guids is None
-        else [
-            query.where(among(connection, change_log.c.row_guid, chunk)) for chunk in chunks(guids)
-        ]
+        else rows_among(connection, _UNFINISHED, change_log.c.row_guid, guids)
     )
-    for one in queries:
-        for row in connection.execute(one).mappings():
-            found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
+    found: dict[tuple[str, str], list[Change]] = {}
+    for row in rows:
+        found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
+
+
+def any_unfinished(connection: Connection) -> bool:
+    """Whether any change has no end yet."""
+    return bool(connection.execute(_ANY_UNFINISHED).scalar_one())
 
 
 def load(connection: Connection, seqs: Iterable[int]) -> dict[int, Change]:
     """These changes by their numbers, finished ones too; those that there are."""
-    return {
-        row["seq"]: _change(row)
-        for chunk in chunks(seqs)
-        for row in connection.execute(
-            select(change_log).where(among(connection, change_log.c.seq, chunk))
-        ).mappings()
-    }
+    rows = rows_among(connection, _ANY, change_log.c.seq, seqs)
+    return {row["seq"]: _change(row) for row in rows}
 
 
 def history(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str], list[Change]]:
     """All that was ever logged of these rows, oldest first, by (table, guid)."""
-    query = select(change_log).order_by(change_log.c.seq)
     found: dict[tuple[str, str], list[Change]] = {}
-    for chunk in chunks(guids):
-        rows = connection.execute(
-            query.where(among(connection, change_log.c.row_guid, chunk))
-        ).mappings()
-        for row in rows:
-            found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
+    for row in rows_among(connection, _ANY, change_log.c.row_guid, guids):
+        found.setdefault((row["table_name"], row["row_guid"]), []).append(_change(row))
     return found
 
 
 def unfinished_where(connection: Connection, condition: ColumnElement[bool]) -> list[Change]:
     """The changes without an end that a condition on `change_log` names, oldest first."""
-    query = select(change_log).where(change_log.c.finished_at.is_(None), condition)
-    rows = connection.execute(query.order_by(change_log.c.seq)).mappings()
+    rows = connection.execute(_UNFINISHED.where(condition)).mappings()
     return [_change(row) for row in rows]
 
 
@@ -127,8 +125,7 @@ def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
 
 def counts(connection: Connection) -> dict[str, int]:
     """How many changes are in each state."""
-    query = select(change_log.c.state, func.count()).group_by(change_log.c.state)
-    return dict(connection.execute(query).all())
+    return dict(connection.execute(_COUNTS).all())
 
 
 def rejected(connection: Connection) -> dict[int, str]:
@@ -139,7 +136,7 @@ def rejected(connection: Connection) -> dict[int, str]:
 
 def newest_seq(connection: Connection) -> int:
     """The number of the newest change, 0 before the first."""
-    return connection.execute(select(func.max(change_log.c.seq))).scalar_one() or 0
+    return connection.execute(_NEWEST).scalar_one() or 0
 
 
 def deletes_since(connection: Connection, moment: datetime) -> int:
@@ -168,7 +165,7 @@ def captured(connection: Connection) -> Iterator[None]:
     dialect.unmark(connection)
     yield
     dialect.mark(connection)
-    fold_changes(connection)
+    fold_changes(connection, state.load(connection).folded_seq)
 
 
 def write_logged(connection: Connection, table: str, guid: str, values: Mapping[str, Any]) -> None:

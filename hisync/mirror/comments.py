@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select, update
 
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Place
 from hisync.items import Field, FieldType
 from hisync.mirror import changes, dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import among, chunks, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.intents import Intent, load_raw
 from hisync.mirror.tables import (
@@ -27,6 +28,12 @@ from hisync.mirror.tables import (
     sync_base,
     sync_intents,
     users,
+)
+
+_NUMBERS: Final = select(sync_base.c.guid, sync_base.c.id)
+_HAS_WORK: Final = select(
+    exists().where(change_log.c.finished_at.is_(None), change_log.c.table_name == COMMENTS)
+    | exists().where(sync_intents.c.table_name == COMMENTS)
 )
 
 FIELDS: Final = {
@@ -72,37 +79,25 @@ def decode_comment(guid: str, cells: Mapping[str, Any]) -> LocalComment:
 
 def load_comments(connection: Connection, guids: Iterable[str]) -> dict[str, LocalComment]:
     """These comments by key, those that are there."""
-    return {
-        guid: row
-        for chunk in chunks(guids)
-        for guid, row in _load(
-            connection, _raw(connection).where(among(connection, comments.c.guid, chunk))
-        )
-    }
+    return _load(connection, comments.c.guid, guids)
 
 
 def comments_of(connection: Connection, items: Iterable[str]) -> dict[str, LocalComment]:
     """The comments on these items by key."""
-    return {
-        guid: row
-        for chunk in chunks(items)
-        for guid, row in _load(
-            connection, _raw(connection).where(among(connection, comments.c.item_guid, chunk))
-        )
-    }
-
-
-def _raw(connection: Connection) -> Select[*tuple[Any, ...]]:
-    return select(
-        *(dialects.of(connection).raw(column).label(column.name) for column in comments.c)
-    )
+    return _load(connection, comments.c.item_guid, items)
 
 
 def _load(
-    connection: Connection, query: Select[*tuple[Any, ...]]
-) -> Iterable[tuple[str, LocalComment]]:
-    for row in connection.execute(query).mappings():
-        yield row["guid"], decode_comment(row["guid"], dict(row))
+    connection: Connection, column: ColumnElement[Any], keys: Iterable[str]
+) -> dict[str, LocalComment]:
+    rows = rows_among(connection, _raw(connection.dialect.name), column, keys)
+    return {row["guid"]: decode_comment(row["guid"], dict(row)) for row in rows}
+
+
+@cache
+def _raw(dialect: str) -> Select[*tuple[Any, ...]]:
+    raw = dialects.named(dialect).raw
+    return select(*(raw(column).label(column.name) for column in comments.c))
 
 
 def put_comments(connection: Connection, rows: Sequence[Comment]) -> None:
@@ -154,11 +149,7 @@ def unfinished(
 
 def has_work(connection: Connection) -> bool:
     """Whether any comment has an unfinished change or a write with an unknown outcome."""
-    change = select(change_log.c.seq).where(
-        change_log.c.finished_at.is_(None), change_log.c.table_name == COMMENTS
-    )
-    intent = select(sync_intents.c.guid).where(sync_intents.c.table_name == COMMENTS)
-    return any(connection.execute(query.limit(1)).first() for query in (change, intent))
+    return connection.execute(_HAS_WORK).scalar_one()
 
 
 def was_posted_again(connection: Connection, guid: str) -> bool:
@@ -188,31 +179,30 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
     """These items, those that have a row or are on hiTask."""
     wanted = list(guids)
     found: dict[str, Place] = {}
-    base = sync_base.c
-    for chunk in chunks(wanted):
-        for guid, number in connection.execute(
-            select(base.guid, base.id).where(among(connection, base.guid, chunk))
-        ):
-            found[guid] = Place(guid, number)
-    for table in ITEM_TABLES.values():
-        item = table.c
-        names = ("permission", "last_comment_id", "version", "archived")
-        query = select(item.guid, *(dialects.of(connection).raw(item[n]).label(n) for n in names))
-        for chunk in chunks(wanted):
-            for row in connection.execute(
-                query.where(among(connection, item.guid, chunk))
-            ).mappings():
-                known = found.get(row["guid"])
-                found[row["guid"]] = Place(
-                    guid=row["guid"],
-                    id=known.id if known else None,
-                    present=True,
-                    permission=_number(row["permission"]),
-                    last_comment_id=_number(row["last_comment_id"]),
-                    version=_number(row["version"]),
-                    archiving=row["archived"] == 1,
-                )
+    for row in rows_among(connection, _NUMBERS, sync_base.c.guid, wanted):
+        found[row["guid"]] = Place(row["guid"], row["id"])
+    for name, table in ITEM_TABLES.items():
+        query = _standing(connection.dialect.name, name)
+        for row in rows_among(connection, query, table.c.guid, wanted):
+            known = found.get(row["guid"])
+            found[row["guid"]] = Place(
+                guid=row["guid"],
+                id=known.id if known else None,
+                present=True,
+                permission=_number(row["permission"]),
+                last_comment_id=_number(row["last_comment_id"]),
+                version=_number(row["version"]),
+                archiving=row["archived"] == 1,
+            )
     return found
+
+
+@cache
+def _standing(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
+    """What of an item's row matters to its comments."""
+    item, raw = ITEM_TABLES[table].c, dialects.named(dialect).raw
+    names = ("permission", "last_comment_id", "version", "archived")
+    return select(item.guid, *(raw(item[name]).label(name) for name in names))
 
 
 def _number(cell: Any) -> int | None:

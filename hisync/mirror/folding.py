@@ -9,25 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, Select, bindparam, select
 
 from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import state, time_entries
-from hisync.mirror.base import Base, among, chunks, load_bases, save_bases
+from hisync.mirror.base import Base, load_bases, rows_among, save_bases
 from hisync.mirror.tables import ITEM_TABLES, change_log
 from hisync.mirror.time_entries import counted
 
+_log: Final = change_log.c
+# What is finished was folded before; only a lost memory of that makes it look new.
+_NEW: Final = (
+    select(_log.seq, _log.table_name, _log.row_guid, _log.op, _log.old_values, _log.new_values)
+    .where(_log.seq > bindparam("folded"), _log.finished_at.is_(None))
+    .order_by(_log.seq)
+)
 
-def fold_changes(connection: Connection) -> None:
-    """Fold what was logged since the last time into the base."""
-    folded = state.load(connection).folded_seq
-    log = change_log.c
-    query = select(log.seq, log.table_name, log.row_guid, log.op, log.old_values, log.new_values)
-    # What is finished was folded before; only a lost memory of that makes it look new.
-    query = query.where(log.seq > folded, log.finished_at.is_(None)).order_by(log.seq)
-    rows = connection.execute(query).mappings().all()
+
+def fold_changes(connection: Connection, folded: int) -> None:
+    """Fold what was logged since the last time into the base.
+
+    Args:
+        connection: the engine's write transaction.
+        folded: the newest change that was folded before, as `EngineState.folded_seq` keeps it.
+    """
+    rows = connection.execute(_NEW, {"folded": folded}).mappings().all()
     if not rows:
         return
     moves = _moves(connection, rows)
@@ -111,10 +120,13 @@ def _totals_now(connection: Connection, bases: Iterable[Base]) -> dict[str, int]
             by_table.setdefault(base.table, []).append(base.guid)
     found: dict[str, int] = {}
     for table, guids in by_table.items():
-        columns = ITEM_TABLES[table].c
-        for chunk in chunks(guids):
-            query = select(columns.guid, columns[SPENT]).where(
-                among(connection, columns.guid, chunk)
-            )
-            found |= {guid: counted(total) for guid, total in connection.execute(query)}
+        query = _spent(table)
+        rows = rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
+        found |= {row["guid"]: counted(row[SPENT]) for row in rows}
     return found
+
+
+@cache
+def _spent(table: str) -> Select[*tuple[Any, ...]]:
+    columns = ITEM_TABLES[table].c
+    return select(columns.guid, columns[SPENT])

@@ -7,15 +7,19 @@ An item's `last_comment_id` tells whether its comments have changed since. Publi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Select, delete, func, select
+from sqlalchemy import Column, Connection, Select, bindparam, delete, func, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.tables import ITEM_TABLES, comments, sync_base, sync_comments
+
+Columns: TypeAlias = ReadOnlyColumnCollection[str, Column[Any]]
 
 _NONE_SEEN: Final = 0
 """The number of no comment: an item whose newest one is not this, which is every item, is due."""
@@ -38,39 +42,57 @@ class Due:
 
 def load_due(connection: Connection) -> list[Due]:
     """The items whose newest comment is not the one seen at the last reading, newest first."""
-    due = [one for query in _histories() for one in _due(connection, query)]
+    due = [one for query in _unseen() for one in _due(connection, query)]
     return sorted(due, key=lambda one: -(one.last_comment_id or 0))
 
 
 def load_stale(connection: Connection, before: float) -> Due | None:
     """The item with comments whose history was read longest ago, if that was before a moment."""
-    read = sync_comments.c
     oldest: tuple[float, Due] | None = None
-    for query in _histories(changed=False):
-        has_comments = read.item_guid.in_(select(comments.c.item_guid))
-        query = query.where(read.seen_comment_id.is_not(None) | has_comments)
-        query = query.where(read.read_at < before)
-        query = query.add_columns(read.read_at).order_by(read.read_at).limit(1)
-        for guid, number, last, at in connection.execute(query):
+    for query in _stale():
+        for guid, number, last, at in connection.execute(query, {"before": before}):
             if oldest is None or at < oldest[0]:
                 oldest = at, Due(guid, number, last)
     return oldest[1] if oldest else None
 
 
-def _histories(*, changed: bool = True) -> Iterable[Select[*tuple[Any, ...]]]:
-    """For each item table, its items on hiTask; `changed` asks for those with unseen comments."""
+@cache
+def _unseen() -> Sequence[Select[*tuple[Any, ...]]]:
+    """For each item table, its items on hiTask with comments that were not seen yet."""
     read = sync_comments.c
+    # Commented on by us alone, and the process died before the item was seen to say so.
+    own = select(comments.c.item_guid).where(comments.c.id.is_not(None))
+    return [
+        query.where(
+            item.last_comment_id.is_distinct_from(read.seen_comment_id)
+            | (read.item_guid.is_(None) & item.guid.in_(own))
+        )
+        for item, query in _histories()
+    ]
+
+
+@cache
+def _stale() -> Sequence[Select[*tuple[Any, ...]]]:
+    """For each item table, the item with comments read longest ago, `before` some moment."""
+    read = sync_comments.c
+    has_comments = read.item_guid.in_(select(comments.c.item_guid))
+    return [
+        query.where(read.seen_comment_id.is_not(None) | has_comments)
+        .where(read.read_at < bindparam("before"))
+        .add_columns(read.read_at)
+        .order_by(read.read_at)
+        .limit(1)
+        for _, query in _histories()
+    ]
+
+
+def _histories() -> Iterable[tuple[Columns, Select[*tuple[Any, ...]]]]:
+    """For each item table its columns, and its items on hiTask with what was read of them."""
     for table in ITEM_TABLES.values():
         item = table.c
         query: Select[*tuple[Any, ...]] = select(item.guid, sync_base.c.id, item.last_comment_id)
         query = query.join(sync_base, sync_base.c.guid == item.guid)
-        query = query.outerjoin(sync_comments, read.item_guid == item.guid)
-        if changed:
-            unseen = item.last_comment_id.is_distinct_from(read.seen_comment_id)
-            # Commented on by us alone, and the process died before the item was seen to say so.
-            own = select(comments.c.item_guid).where(comments.c.id.is_not(None))
-            query = query.where(unseen | (read.item_guid.is_(None) & item.guid.in_(own)))
-        yield query
+        yield item, query.outerjoin(sync_comments, sync_comments.c.item_guid == item.guid)
 
 
 def _due(connection: Connection, query: Select[*tuple[Any, ...]]) -> Iterable[Due]:

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from hisync.items import TABLES, Value, Values
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.tables import sync_intents
+
+_OF_TABLES: Final = select(sync_intents).where(
+    sync_intents.c.table_name.in_(bindparam("tables", expanding=True))
+)
 
 Op: TypeAlias = Literal["create", "update", "archive", "delete"]
 
@@ -55,7 +59,6 @@ def load_intents(connection: Connection) -> dict[str, Intent]:
 
 def load_raw(connection: Connection, tables: Collection[str]) -> list[Intent]:
     """The intents of rows of these tables, what was sent as it is stored."""
-    query = select(sync_intents).where(sync_intents.c.table_name.in_(tables))
     return [
         Intent(
             guid=row["guid"],
@@ -66,7 +69,7 @@ def load_raw(connection: Connection, tables: Collection[str]) -> list[Intent]:
             attempt=row["attempt"],
             started_at=row["started_at"],
         )
-        for row in connection.execute(query).mappings()
+        for row in connection.execute(_OF_TABLES, {"tables": list(tables)}).mappings()
     ]
 
 

@@ -5,17 +5,25 @@ Public: `save_shown`, `count_shown`, `known_users`, `named_users`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select, union
 
 from hisync.items import Values, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import UnreadableCellError, decode_cell
-from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES, users
+from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, users
 
-_NAMING = ("assignee_id", "owner_id", "participants")
+_WRITTEN_LIKE: Final = {
+    "assignee_id": "assignee_id",
+    "owner_id": "assignee_id",
+    "user_id": "assignee_id",
+    "participants": "participants",
+}
+"""The columns that name people, and for each that of `tasks` whose cells are read in its way."""
 
 
 def save_shown(
@@ -68,24 +76,27 @@ def known_users(connection: Connection) -> frozenset[int]:
 def named_users(connection: Connection) -> frozenset[int]:
     """The ids of the people whom an item, a comment or a time entry names."""
     found: set[int] = set()
-    for table, name in _naming_columns():
-        column = EDITED_TABLES[table].c[name]
-        # Raw and each cell once: what people wrote there may be anything.
-        cells = select(dialects.of(connection).raw(column)).where(column.is_not(None)).distinct()
-        for cell in connection.execute(cells).scalars():
+    for name, query in _naming_cells(connection.dialect.name).items():
+        for cell in connection.execute(query).scalars():
             found.update(_ids_in(name, cell))
     return frozenset(found)
 
 
-def _naming_columns() -> Iterator[tuple[str, str]]:
-    for table in EDITED_TABLES:
-        names = _NAMING if table in ITEM_TABLES else ("user_id",)
-        yield from ((table, name) for name in names)
+@cache
+def _naming_cells(dialect: str) -> Mapping[str, CompoundSelect[*tuple[Any, ...]]]:
+    """What asks for each cell that names people, once, by a column that is written like it."""
+    queries: dict[str, list[Select[Any]]] = {name: [] for name in _WRITTEN_LIKE.values()}
+    for table in EDITED_TABLES.values():
+        for name, model in _WRITTEN_LIKE.items():
+            if name in table.c:
+                # Raw, since what people wrote there may be anything.
+                cell = dialects.named(dialect).raw(table.c[name])
+                queries[model].append(select(cell).where(table.c[name].is_not(None)))
+    return {name: union(*parts) for name, parts in queries.items()}
 
 
 def _ids_in(name: str, cell: object) -> Collection[int]:
-    # A comment's or an entry's user is written like an item's assignee.
-    field = fields_of("tasks").get(name, fields_of("tasks")["assignee_id"])
+    field = fields_of("tasks")[name]
     try:
         value = decode_cell(field, cell)
     except UnreadableCellError:

@@ -27,7 +27,7 @@ from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import among, chunks, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import ITEM_TABLES
 
@@ -42,6 +42,8 @@ _ALL: Final = union_all(
         for t in ITEM_TABLES.values()
     )
 ).subquery()
+_KINSHIP: Final = select(_ALL.c.guid, _ALL.c.parent_guid)
+_PERMISSIONS: Final = select(_ALL.c.guid, _ALL.c.permission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,9 @@ def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[
     column = ITEM_TABLES[table].c.guid
     query = _raw(connection.dialect.name, table)
     found: dict[str, LocalRow] = {}
-    for chunk in chunks(guids):
-        rows = connection.execute(query.where(among(connection, column, chunk))).mappings()
-        for row in rows:
-            values, unreadable = decode_row(table, dict(row))
-            found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
+    for row in rows_among(connection, query, column, guids):
+        values, unreadable = decode_row(table, dict(row))
+        found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
     return found
 
 
@@ -126,12 +126,8 @@ def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> Non
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:
     """The guids of the rows whose parent each of these is, by parent."""
     found: dict[str, list[str]] = {}
-    query = select(_ALL.c.parent_guid, _ALL.c.guid)
-    for chunk in chunks(guids):
-        for parent, guid in connection.execute(
-            query.where(among(connection, _ALL.c.parent_guid, chunk))
-        ):
-            found.setdefault(parent, []).append(guid)
+    for row in rows_among(connection, _KINSHIP, _ALL.c.parent_guid, guids):
+        found.setdefault(row["parent_guid"], []).append(row["guid"])
     return found
 
 
@@ -142,22 +138,18 @@ def parents_of(connection: Connection, guids: Iterable[str]) -> dict[str, str | 
     """
     known: dict[str, str | None] = {}
     wanted = set(guids)
-    query = select(_ALL.c.guid, _ALL.c.parent_guid)
     while wanted:
-        for chunk in chunks(wanted):
-            found = connection.execute(query.where(among(connection, _ALL.c.guid, chunk)))
-            known.update((guid, _key(parent)) for guid, parent in found)
+        found = rows_among(connection, _KINSHIP, _ALL.c.guid, wanted)
+        known.update((row["guid"], _key(row["parent_guid"])) for row in found)
         wanted = {parent for parent in known.values() if parent} - known.keys() - wanted
     return known
 
 
 def permissions_of(connection: Connection, guids: Iterable[str]) -> dict[str, int | None]:
     """The permission that this account has on each of these rows, None where it is not known."""
-    query = select(_ALL.c.guid, _ALL.c.permission)
     return {
-        guid: level if isinstance(level, int) else None
-        for chunk in chunks(guids)
-        for guid, level in connection.execute(query.where(among(connection, _ALL.c.guid, chunk)))
+        row["guid"]: row["permission"] if isinstance(row["permission"], int) else None
+        for row in rows_among(connection, _PERMISSIONS, _ALL.c.guid, guids)
     }
 
 

@@ -5,16 +5,23 @@ Public: `EngineState`, `DeltaMode`, `zone_named`, `load`, `save`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, tzinfo
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
 from hisync.mirror import dialects
 from hisync.mirror.tables import sync_state
+
+if TYPE_CHECKING:
+    from hisync.mirror.dialects import Upsert
+
+# Made once: it is read several times in every cycle.
+_ALL: Final = select(sync_state.c.key, sync_state.c.value)
 
 
 class DeltaMode(StrEnum):
@@ -88,6 +95,9 @@ class EngineState:
         return dict((self.last_cycle or {}).get("held") or {})
 
 
+_NAMES: Final = frozenset(field.name for field in fields(EngineState))
+
+
 def zone_named(name: str) -> tzinfo | None:
     """The time zone of this name, None if there is none."""
     try:
@@ -98,20 +108,23 @@ def zone_named(name: str) -> tzinfo | None:
 
 def load(connection: Connection) -> EngineState:
     """The engine's memory as it is."""
-    known = {field.name for field in fields(EngineState)}
-    rows = connection.execute(select(sync_state.c.key, sync_state.c.value))
-    return EngineState(**{key: value for key, value in rows if key in known and value is not None})
+    rows = connection.execute(_ALL)
+    return EngineState(**{key: value for key, value in rows if key in _NAMES and value is not None})
 
 
 def save(connection: Connection, **changes: Any) -> None:
     """Remember these values (names of `EngineState`)."""
-    unknown = changes.keys() - asdict(EngineState()).keys()
+    unknown = changes.keys() - _NAMES
     if unknown:
         raise ValueError(f"not part of the engine's state: {sorted(unknown)}")
-    for key, value in changes.items():
-        upsert = dialects.of(connection).insert(sync_state).values(key=key, value=value)
-        connection.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[sync_state.c.key], set_={"value": upsert.excluded.value}
-            )
-        )
+    if changes:
+        rows = [{"key": key, "value": value} for key, value in changes.items()]
+        connection.execute(_upsert(connection.dialect.name), rows)
+
+
+@cache
+def _upsert(dialect: str) -> Upsert:
+    upsert = dialects.named(dialect).insert(sync_state)
+    return upsert.on_conflict_do_update(
+        index_elements=[sync_state.c.key], set_={"value": upsert.excluded.value}
+    )

@@ -20,6 +20,7 @@ from hisync.errors import ConfigurationError, StaleWriterError
 from hisync.mirror import dialects, migrate, state
 from hisync.mirror.dialects import ChangeWatch, Database, Dialect, WriterLock
 from hisync.mirror.folding import fold_changes
+from hisync.mirror.state import EngineState
 
 
 class Mirror:
@@ -63,12 +64,13 @@ class Mirror:
         ):
             self._look_for_holes(connection)
             self._dialect.mark(connection)
-            if not self._is_the_writer(connection):
+            known = state.load(connection)
+            if not self._is_the_writer(known):
                 raise StaleWriterError(
                     "another hisync process has taken this mirror over; this one stops"
                 )
             before = self._dialect.rows_written(connection)
-            fold_changes(connection)
+            fold_changes(connection, known.folded_seq)
             yield connection
             # Where nothing was written, the mark alone is not worth a write to the disk.
             unwritten = self._dialect.rows_written(connection) == before
@@ -156,11 +158,11 @@ class Mirror:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _is_the_writer(self, connection: Connection) -> bool:
+    def _is_the_writer(self, known: EngineState) -> bool:
         """Whether nobody has taken over, neither the lock nor, with it or without, the number."""
         if self._lock is not None and not self._lock.holds():
             return False
-        return self._fence is None or state.load(connection).fence == self._fence
+        return self._fence is None or known.fence == self._fence
 
     def _look_for_holes(self, connection: Connection) -> None:
         """Edits must not have gone unseen since the last transaction."""

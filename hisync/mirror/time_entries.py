@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    RowMapping,
+    Select,
     delete,
     func,
     insert,
@@ -29,7 +32,7 @@ from sqlalchemy.types import NullType
 from hisync.change import Change
 from hisync.items import MOST_MINUTES, SPENT
 from hisync.mirror import dialects
-from hisync.mirror.base import CHUNK, among, chunks
+from hisync.mirror.base import CHUNK, rows_among
 from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
 
 TABLE: Final = time_entries.name
@@ -72,25 +75,26 @@ def counted(minutes: Any) -> int:
 
 def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cells]:
     """The raw cells of these entries, those that are there."""
-    columns = (dialects.of(connection).raw(c).label(c.name) for c in time_entries.c)
-    query = select(*columns)
+    query = _raw(connection.dialect.name)
     return {
         row["guid"]: {str(column): cell for column, cell in row.items()}
-        for chunk in chunks(guids)
-        for row in connection.execute(
-            query.where(among(connection, time_entries.c.guid, chunk))
-        ).mappings()
+        for row in rows_among(connection, query, time_entries.c.guid, guids)
     }
 
 
 def load_ledger(connection: Connection, item_guid: str) -> list[Cells]:
     """The raw cells of an item's entries, in the order in which they were made."""
-    columns = (dialects.of(connection).raw(c).label(c.name) for c in time_entries.c)
-    query = select(*columns).where(time_entries.c.item_guid == item_guid)
+    query = _raw(connection.dialect.name).where(time_entries.c.item_guid == item_guid)
     query = query.order_by(
         time_entries.c.time_create, dialects.of(connection).row_order(time_entries)
     )
     return [{str(k): v for k, v in row.items()} for row in connection.execute(query).mappings()]
+
+
+@cache
+def _raw(dialect: str) -> Select[*tuple[Any, ...]]:
+    raw = dialects.named(dialect).raw
+    return select(*(raw(column).label(column.name) for column in time_entries.c))
 
 
 def of_any() -> ColumnElement[bool]:
@@ -153,38 +157,49 @@ def literal_or(value: Any) -> Any:
 
 def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:
     """What the entries of each of these items add up to, for those that have any."""
-    item = time_entries.c.item_guid
-    total: ColumnElement[Any] = func.sum(_counted_minutes(connection))
+    query = _sums(connection.dialect.name)
     return {
-        guid: int(minutes or 0)
-        for chunk in chunks(guids)
-        for guid, minutes in connection.execute(
-            select(item, total).where(among(connection, item, chunk)).group_by(item)
-        )
+        row["item_guid"]: int(row["total"] or 0)
+        for row in rows_among(connection, query, time_entries.c.item_guid, guids)
     }
+
+
+@cache
+def _sums(dialect: str) -> Select[*tuple[Any, ...]]:
+    item = time_entries.c.item_guid
+    total: ColumnElement[Any] = func.sum(_counted_minutes(dialect))
+    return select(item, total.label("total")).group_by(item)
 
 
 def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[Unsettled]:
     """Which of these items of a table have totals that their entries don't add up to."""
+    query = _unsettled(connection.dialect.name, table)
+    rows: Iterable[RowMapping] = (
+        rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
+        if len(guids) <= CHUNK
+        else connection.execute(query).mappings()
+    )
+    wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
+    return [Unsettled(*row.values()) for row in rows if row["guid"] in wanted]
+
+
+@cache
+def _unsettled(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
     item = ITEM_TABLES[table].c
     spent = func.coalesce(item[SPENT], 0)
     entries = (
-        select(func.coalesce(func.sum(_counted_minutes(connection)), 0))
+        select(func.coalesce(func.sum(_counted_minutes(dialect)), 0))
         .where(time_entries.c.item_guid == item.guid)
         .correlate(ITEM_TABLES[table])
         .scalar_subquery()
     )
     query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
-    query = query.where(spent != entries)
-    if len(guids) <= CHUNK:
-        query = query.where(among(connection, item.guid, guids))
-    wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
-    return [Unsettled(*row) for row in connection.execute(query) if row[0] in wanted]
+    return query.where(spent != entries)
 
 
-def _counted_minutes(connection: Connection) -> ColumnElement[Any]:
+def _counted_minutes(dialect: str) -> ColumnElement[Any]:
     """The minutes of an entry as they count, in SQL."""
-    return literal_column(dialects.of(connection).counted_minutes("minutes"))
+    return literal_column(dialects.named(dialect).counted_minutes("minutes"))
 
 
 def move_total(connection: Connection, item_guid: str, minutes: int) -> None:

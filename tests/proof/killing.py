@@ -45,22 +45,27 @@ class Scenario(Edge):
             `conflicts`, in `removed_rows` or in a rejected change, in every run.
         settles: whether `there`, `here` and `then` hold in killed runs too.
         comments: whether comments are synced.
+        by_absence: whether it is about removals that each cycle has to see: on a server whose delta
+            does not name what is gone, each cycle then reads everything.
     """
 
     keeps: Sequence[str] = ()
     settles: bool = True
     comments: bool = False
+    by_absence: bool = False
 
 
 def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> StoppedStage:
     """The scenario's stage before anything happens."""
     comments = isinstance(scenario, Scenario) and scenario.comments
+    by_absence = isinstance(scenario, Scenario) and scenario.by_absence
+    frequent = {"full_every": 0.0} if by_absence and "stubs=false" in traits else {}
     stage = set_stage(
         folder,
         scenario.given,
         traits=[*scenario.traits, *traits],
         zone=scenario.zone,
-        rules={"comments": comments, **scenario.rules},
+        rules={"comments": comments, **frequent, **scenario.rules},
         items=scenario.account,
     )
     return stage.snapshot()

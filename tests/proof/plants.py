@@ -50,9 +50,16 @@ PLANTS: Final = (
         "hisync/pull.py",
         "    with engine.mirror.writing() as connection:\n        apply_reading(",
         "    with engine.mirror.writing() as connection:\n"
-        "        _advance(engine, connection, reading)\n"
+        "        _advance(engine, connection, reading, settled=True)\n"
         "    with engine.mirror.writing() as connection:\n        apply_reading(",
         f"{_SCENARIO} 'an item is edited there'",
+    ),
+    Plant(
+        "the cursor advances past what only another read can tell",
+        "hisync/pull.py",
+        "settled=not (pulled.unsettled or doubted)",
+        "settled=True",
+        f"{_SCENARIO} 'an empty list with 200'",
     ),
     Plant(
         "the base moves when a change is sent",
@@ -96,7 +103,7 @@ PLANTS: Final = (
     Plant(
         "the fencing number is not looked at",
         "hisync/mirror/store.py",
-        "return self._fence is None or state.load(connection).fence == self._fence",
+        "return self._fence is None or known.fence == self._fence",
         "return True",
         f"{_SCENARIO} 'takes the mirror over'",
     ),

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+from sqlalchemy import URL, BindParameter, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import MirrorError
@@ -147,8 +147,13 @@ class Dialect(Protocol):
             rows: their values by column; one that is left out is empty.
         """
 
-    def among(self, column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
-        """The condition that a column is one of these, as one parameter."""
+    def is_listed(
+        self, column: ColumnElement[Any], keys: BindParameter[Any]
+    ) -> ColumnElement[bool]:
+        """The condition that a column is in a list, which comes as one parameter."""
+
+    def as_list(self, keys: Sequence[Any]) -> Any:
+        """The parameter for `is_listed`, None where the engine has no form for one of the keys."""
 
     def all_numbers(self, connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
         """All values of a column of whole numbers without nulls."""

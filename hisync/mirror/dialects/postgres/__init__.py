@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
 from hisync.mirror.dialects.postgres.bulk import all_numbers as all_numbers
-from hisync.mirror.dialects.postgres.bulk import among as among
+from hisync.mirror.dialects.postgres.bulk import as_list as as_list
 from hisync.mirror.dialects.postgres.bulk import insert as insert
+from hisync.mirror.dialects.postgres.bulk import is_listed as is_listed
 from hisync.mirror.dialects.postgres.bulk import logged_cell as logged_cell
 from hisync.mirror.dialects.postgres.bulk import put_rows as put_rows
 from hisync.mirror.dialects.postgres.bulk import raw as raw

@@ -1,8 +1,8 @@
 """Rows and keys by the thousand, and cells as they are stored, in PostgreSQL's way.
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
-neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `among`, `all_numbers`,
-`raw`, `logged_cell`, `row_order`.
+neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `is_listed`, `as_list`,
+`all_numbers`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import (
     JSON,
+    BindParameter,
     Boolean,
     ColumnElement,
     Connection,
@@ -97,13 +98,14 @@ def _upsert(table: Table, dialect: Dialect) -> str:
     )
 
 
-def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that a column is one of these, as one parameter."""
-    if len(keys) == 1:
-        alone: ColumnElement[bool] = column == keys[0]
-        return alone
-    array = literal(list(keys), ARRAY(column.type))
-    return column == any_(array)
+def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnElement[bool]:
+    """The condition that a column is in a list, which comes as one parameter."""
+    return column == any_(type_coerce(keys, ARRAY(column.type)))
+
+
+def as_list(keys: Sequence[Any]) -> list[Any]:
+    """The parameter for `is_listed`."""
+    return list(keys)
 
 
 def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
 from hisync.mirror.dialects.sqlite.bulk import all_numbers as all_numbers
-from hisync.mirror.dialects.sqlite.bulk import among as among
+from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
 from hisync.mirror.dialects.sqlite.bulk import insert as insert
+from hisync.mirror.dialects.sqlite.bulk import is_listed as is_listed
 from hisync.mirror.dialects.sqlite.bulk import logged_cell as logged_cell
 from hisync.mirror.dialects.sqlite.bulk import put_rows as put_rows
 from hisync.mirror.dialects.sqlite.bulk import raw as raw

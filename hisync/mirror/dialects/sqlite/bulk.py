@@ -2,7 +2,8 @@
 
 `put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
 does for each row of an `executemany` (names, types, processors) would be a third of a first
-mirror. Public: `insert`, `put_rows`, `among`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
+mirror. Public: `insert`, `put_rows`, `is_listed`, `as_list`, `all_numbers`, `raw`,
+`logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     JSON,
+    BindParameter,
     Boolean,
     Column,
     ColumnElement,
@@ -111,22 +113,18 @@ def _stored_date(value: datetime) -> str:
     return value.isoformat(" ", "microseconds")
 
 
-def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that a column is one of these, as one parameter: a thousand take long to name.
-
-    Args:
-        column: of a type that JSON has.
-        keys: what people wrote into a key may be anything; then they are named one by one.
-    """
-    if len(keys) == 1:
-        alone: ColumnElement[bool] = column == keys[0]
-        return alone
-    try:
-        listed = orjson.dumps(list(keys)).decode()
-    except TypeError:
-        return column.in_(keys)
-    each = func.json_each(listed).table_valued("value")
+def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnElement[bool]:
+    """The condition that a column is in a list, which comes as one parameter."""
+    each = func.json_each(keys).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def as_list(keys: Sequence[Any]) -> str | None:
+    """The parameter for `is_listed`, None where JSON has no form for one of the keys."""
+    try:
+        return orjson.dumps(list(keys)).decode()
+    except TypeError:  # what people wrote into a key may be anything
+        return None
 
 
 def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
