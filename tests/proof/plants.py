@@ -228,10 +228,10 @@ PLANTS: Final = (
         f"{_SCENARIO} 'one field, two values'",
     ),
     Plant(
-        "a write with an unknown outcome waits again, whatever a pull shows",
+        "a write that a pull shows not to have happened is not sent again",
         "hisync/pull.py",
         '        if named or base is None or intent.op in {"create", "update"}:\n',
-        "        if True:\n",
+        "        if base is None:\n",
         f"{_SCENARIO} 'a deletion: its answer'",
     ),
     Plant(
