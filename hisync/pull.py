@@ -89,9 +89,10 @@ def needs_everything(connection: Connection, reading: Reading) -> bool:
         return True  # unchanged, yet new to us: shared again, or missed
     if reading.complete:
         return False
-    leaving = {"delete", "archive"}
     return reading.undecided or any(
-        intent.op in leaving for intent in intents.load_intents(connection).values()
+        # That a change was not named shows that an item is as it was, not whether it is there.
+        intent.op in {"create", "delete", "archive"}
+        for intent in intents.load_intents(connection).values()
     )
 
 
@@ -124,10 +125,11 @@ def apply_reading(
     engine.progress("applying", 0, len(items))
     applied = apply_items(engine, connection, items, live=live, spent=spent)
     absence = None if live is None else note_absence(engine, connection, live)
-    _resolve_rest(engine, connection, reading)
     pulled.unsettled = needs_everything(connection, reading)
-    doubted = absence is not None and absence.suspects > 0
-    _advance(engine, connection, reading, settled=not (pulled.unsettled or doubted))
+    settled = not pulled.unsettled and (absence is None or not absence.suspects)
+    if settled:
+        _resolve_rest(engine, connection, reading)
+    _advance(engine, connection, reading, settled=settled)
     pulled.add(applied.changed, applied.conflicts, absence)
 
 

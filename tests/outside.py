@@ -14,6 +14,8 @@ import json
 import multiprocessing
 import os
 import random
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -43,10 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.outside", description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for the mirror and the daemon's log")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     with TemporaryDirectory(prefix="outside") as folder:
         outcome = run(Path(folder), options.kills, options.seed)
+        if options.keep:
+            shutil.copytree(folder, options.keep, dirs_exist_ok=True)
     print(
         f"{options.kills} kills, {outcome.writes} statements by a SQL client, "
         f"{outcome.edits} edits by a colleague, {outcome.requests} requests, "
@@ -105,6 +110,7 @@ def run(folder: Path, kills: int, seed: int) -> Outcome:
             if hisync(folder, "sync", "--full").returncode == 0 and not unfinished(folder):
                 break
         wrong = list(differences(folder, base_url, ledger))
+        wrong += [line for guid in guids_in(wrong) for line in story(folder, base_url, guid)]
         state = ask(base_url.removesuffix("/api") + "/sandbox/state")
         return Outcome(ledger.statements, edits, sum(state["requests"].values()), wrong)
 
@@ -117,13 +123,11 @@ def kill_often(folder: Path, base_url: str, kills: int, rng: random.Random) -> i
     for number in range(kills):
         if rng.random() < 0.4:
             ask(f"{sandbox_url}/faults", "POST", [rng.choice(FAULTS)])
-        daemon = subprocess.Popen(
-            command("run"),
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (folder / "daemon.log").open("a") as log:
+            print(f"start {number} of {time.time():.3f}", file=log, flush=True)
+            daemon = subprocess.Popen(
+                command("run"), cwd=folder, env=environment(), stdout=log, stderr=log
+            )
         ends = time.monotonic() + rng.uniform(0.3, 3.0)
         while time.monotonic() < ends:
             with suppress(OSError):
@@ -218,6 +222,28 @@ def _comments_lost(
                 yield f"comment {text!r}: {said[text]} there, {texts[text]} here"
 
 
+def guids_in(wrong: Sequence[str]) -> set[str]:
+    """The items that what is wrong is about."""
+    return {guid for line in wrong for guid in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]+){4}", line)}
+
+
+def story(folder: Path, base_url: str, guid: str) -> Iterator[str]:
+    """All that is known of an item, for who looks for the reason."""
+    yield f"--- {guid}"
+    for table in ("change_log", "conflicts"):
+        yield from (f"{table}: {row}" for row in _of(folder, table, "row_guid", guid))
+    yield from (f"sync_base: {row}" for row in _of(folder, "sync_base", "guid", guid))
+    for item in read_items(base_url):
+        if item["guid"] == guid:
+            yield from (f"history: {unit}" for unit in history(base_url, item["id"]))
+    log = (folder / "daemon.log").read_text().splitlines()
+    yield from (f"log: {line}" for line in log if guid in line)
+
+
+def _of(folder: Path, table: str, column: str, guid: str) -> list[dict[str, Any]]:
+    return rows(folder, f"SELECT * FROM {table} WHERE {column} = '{guid}'")
+
+
 def unfinished(folder: Path) -> int:
     """How many changes wait."""
     query = "SELECT count(*) AS n FROM change_log WHERE finished_at IS NULL"
@@ -275,7 +301,7 @@ def configure(folder: Path, base_url: str) -> None:
     path = folder / "config.toml"
     path.write_text(
         f'[hitask]\nbase_url = "{base_url}"\nlogin = "{LOGIN}"\npassword = "{PASSWORD}"\n'
-        f'api_key = "{API_KEY}"\n[rate]\nrequests_per_minute = 3000\n'
+        f'api_key = "{API_KEY}"\n[log]\nlevel = "debug"\n[rate]\nrequests_per_minute = 3000\n'
         "[sync]\npoll_interval = 1\npush_delay = 0\n[safety]\nmax_push_deletes = 100000\n"
     )
     path.chmod(0o600)

@@ -57,9 +57,16 @@ PLANTS: Final = (
     Plant(
         "the cursor advances past what only another read can tell",
         "hisync/pull.py",
-        "settled=not (pulled.unsettled or doubted)",
-        "settled=True",
+        "_advance(engine, connection, reading, settled=settled)\n    pulled",
+        "_advance(engine, connection, reading, settled=True)\n    pulled",
         f"{_SCENARIO} 'an empty list with 200'",
+    ),
+    Plant(
+        "what a doubtful answer does not show did not happen",
+        "hisync/pull.py",
+        "    if settled:\n",
+        "    if True:\n",
+        f"{_SCENARIO} 'the next list is empty'",
     ),
     Plant(
         "the base moves when a change is sent",

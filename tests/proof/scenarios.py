@@ -205,6 +205,23 @@ LOST_ANSWERS: Final = tuple(
     )
 )
 
+LIES: Final = (
+    Scenario(
+        "a row is deleted while its create's answer is lost, and the next list is empty",
+        given=PAIR,
+        when=[
+            NEW,
+            fault(f"{POST}:drop_after:1"),
+            during(POST, "DELETE FROM tasks WHERE guid = :new"),
+            during(POST, fault("GET /item*:empty_list:1")),
+            cycle,
+        ],
+        there={"new": None},
+        here={"new": None},
+        then=[titles("base", "other")],
+    ),
+)
+
 LATE: Final = (
     Scenario(
         "a create is applied after it was looked up and not found: detected, both are shown",
@@ -1015,6 +1032,7 @@ TROUBLES: Final = tuple(
 
 SCENARIOS: Final = (
     *LOST_ANSWERS,
+    *LIES,
     *LATE,
     *FAMILIES,
     *EDITS,
