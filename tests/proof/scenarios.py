@@ -915,6 +915,7 @@ MACHINE: Final = (
     ),
     Scenario(
         "a unique index and a REPLACE take an edited row out unseen: nothing is deleted there",
+        by_full_read=True,
         given=PAIR,
         when=[
             "ALTER TABLE tasks ADD COLUMN own TEXT",
