@@ -108,6 +108,29 @@ def db_current(context: typer.Context) -> None:
     typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))
 
 
+@db_app.command("copy")
+@reported
+def db_copy(
+    context: typer.Context,
+    to: Annotated[
+        str, typer.Option("--to", metavar="URL", help="An empty database of either engine.")
+    ],
+    schema: Annotated[
+        str | None,
+        typer.Option(help="A PostgreSQL schema there. Otherwise database.schema, or the role's."),
+    ] = None,
+) -> None:
+    """Move the mirror to another database, with unsent changes and all that it remembers."""
+    from hisync.cli.moving import move
+    from hisync.cli.progress import progress_bar
+
+    config = read_config(context.obj)
+    with progress_bar() as tell:
+        lines = move(config, to, schema, tell)
+    for line in lines:
+        typer.echo(line)
+
+
 def _exit_code(summary: Summary, *, sent: bool) -> ExitCode:
     unfinished = set(summary.waiting) & {"pending", "unknown", "sending"}
     if summary.trouble is not None or (sent and unfinished):

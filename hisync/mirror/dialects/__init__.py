@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import MirrorError
@@ -146,6 +146,24 @@ class Dialect(Protocol):
             table: one whose key is `guid`.
             rows: their values by column; one that is left out is empty.
         """
+
+    def fill(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put rows into any table, none of which is there yet.
+
+        Args:
+            connection: the engine's write transaction.
+            table: the table.
+            rows: a value for each column, JSON as Python's own.
+        """
+
+    def last_number(self, connection: Connection, column: Column[Any]) -> int:
+        """The highest number that a column which counts up ever gave, 0 for none."""
+
+    def count_on(self, connection: Connection, column: Column[Any], last: int) -> None:
+        """Let a column that counts up give only numbers above one."""
+
+    def refuse_edits(self, connection: Connection, message: str) -> None:
+        """Refuse people's edits of every table, until the capture triggers are installed anew."""
 
     def among(self, column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
         """The condition that a column is one of these, as one parameter."""

@@ -10,13 +10,17 @@ from __future__ import annotations
 from hisync.mirror.dialects import WRITE as WRITE
 from hisync.mirror.dialects.postgres.bulk import all_numbers as all_numbers
 from hisync.mirror.dialects.postgres.bulk import among as among
+from hisync.mirror.dialects.postgres.bulk import count_on as count_on
+from hisync.mirror.dialects.postgres.bulk import fill as fill
 from hisync.mirror.dialects.postgres.bulk import insert as insert
+from hisync.mirror.dialects.postgres.bulk import last_number as last_number
 from hisync.mirror.dialects.postgres.bulk import logged_cell as logged_cell
 from hisync.mirror.dialects.postgres.bulk import put_rows as put_rows
 from hisync.mirror.dialects.postgres.bulk import raw as raw
 from hisync.mirror.dialects.postgres.bulk import row_order as row_order
 from hisync.mirror.dialects.postgres.capture import install_capture as install_capture
 from hisync.mirror.dialects.postgres.capture import missing_triggers as missing_triggers
+from hisync.mirror.dialects.postgres.capture import refuse_edits as refuse_edits
 from hisync.mirror.dialects.postgres.capture import schema_version as schema_version
 from hisync.mirror.dialects.postgres.connection import leftover_mark as leftover_mark
 from hisync.mirror.dialects.postgres.connection import mark as mark

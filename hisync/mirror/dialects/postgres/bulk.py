@@ -1,8 +1,8 @@
 """Rows and keys by the thousand, and cells as they are stored, in PostgreSQL's way.
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
-neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `among`, `all_numbers`,
-`raw`, `logged_cell`, `row_order`.
+neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `fill`, `last_number`,
+`count_on`, `among`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from typing import cast as cast_type
 
 import orjson
 from sqlalchemy import (
     JSON,
     Boolean,
+    Column,
     ColumnElement,
     Connection,
     Date,
@@ -33,6 +35,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
 from sqlalchemy.types import NullType
+
+if TYPE_CHECKING:
+    import psycopg
 
 AT_ONCE: Final = 2000
 """Rows in one statement: some two megabytes of JSON."""
@@ -95,6 +100,44 @@ def _upsert(table: Table, dialect: Dialect) -> str:
         f"SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS row ({typed}) "
         f"ON CONFLICT (guid) DO UPDATE SET {replaced}"
     )
+
+
+def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows into any table, none of which is there yet."""
+    preparer = connection.dialect.identifier_preparer
+    columns = [(str(c.name), isinstance(c.type, JSON)) for c in table.c]
+    names = ", ".join(preparer.quote(name) for name, _ in columns)
+    session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
+    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN"
+    with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        for row in rows:
+            cells = (
+                row[name] if not is_json else _json_cell(row[name]) for name, is_json in columns
+            )
+            copy.write_row(tuple(cells))
+
+
+def _json_cell(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def last_number(connection: Connection, column: Column[Any]) -> int:
+    """The highest number that a column which counts up ever gave, 0 for none."""
+    query = (
+        "SELECT coalesce(pg_sequence_last_value("
+        "pg_get_serial_sequence(quote_ident(%s), %s)::regclass), 0)"
+    )
+    found = connection.exec_driver_sql(query, (column.table.name, column.name))
+    return int(found.scalar_one())
+
+
+def count_on(connection: Connection, column: Column[Any], last: int) -> None:
+    """Let a column that counts up give only numbers above one."""
+    if last:
+        connection.exec_driver_sql(
+            "SELECT setval(pg_get_serial_sequence(quote_ident(%s), %s), %s)",
+            (column.table.name, column.name, last),
+        )
 
 
 def among(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
