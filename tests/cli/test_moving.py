@@ -46,7 +46,7 @@ def test_a_mirror_is_moved_and_synced_from_there_and_the_old_one_is_refused(
     assert [item.title for item in site.model.items()].count("unsent") == 1
     back = site.run("db", "copy", "--to", "sqlite:///back.db")
     assert f'url = "sqlite:///{site.folder}/back.db"' in back.stdout.splitlines()
-    assert 'schema = ' not in back.stdout
+    assert "schema = " not in back.stdout
     with closing(psycopg.connect(server().conninfo(database))) as session:
         found = session.execute("SELECT count(*) FROM hitask.tasks WHERE title = 'unsent'")
         assert found.fetchone() == (1,)

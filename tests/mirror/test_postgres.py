@@ -600,3 +600,39 @@ def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session:
 def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Session) -> None:
     put(mirror, "g", "a\0b \\u0000")
     assert run(session, "SELECT title FROM tasks") == [("a\ufffdb \\u0000",)]
+
+
+# Comments
+
+
+def test_each_table_view_and_column_says_what_it_is(mirror: Mirror, session: Session) -> None:
+    silent = run(
+        session,
+        "SELECT c.relname, a.attname FROM pg_class AS c "
+        "LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v') "
+        "AND (coalesce(obj_description(c.oid, 'pg_class'), '') = '' "
+        "OR coalesce(col_description(c.oid, a.attnum), '') = '') "
+        "AND c.relname <> 'sync_schema_version'",
+    )
+    assert silent == []
+    of_column = "SELECT col_description('{}'::regclass, attnum) FROM pg_attribute WHERE attrelid = "
+    of_column += "'{}'::regclass AND attname = '{}'"
+
+    def said(table: str, column: str) -> str:
+        ((text,),) = run(session, of_column.format(table, table, column))
+        return str(text)
+
+    assert said("tasks", "time_est_minutes") == "The estimate, in minutes."
+    assert said("items", "due_date") == "When it is due; a day if it is all-day. In UTC."
+    assert said("project_progress", "percent") == "That share, rounded down; null without tasks."
+    # A mirror of a version without comments gets them at the next start.
+    run(session, "COMMENT ON VIEW items IS 'made by hisync, and made again by it: of old'")
+    run(session, "COMMENT ON COLUMN tasks.time_est_minutes IS NULL")
+    mirror.close()
+    mirror.acquire()
+    assert said("tasks", "time_est_minutes") == "The estimate, in minutes."
+    run(session, "COMMENT ON COLUMN tasks.time_est_minutes IS 'ours'")
+    mirror.close()
+    mirror.acquire()
+    assert said("tasks", "time_est_minutes") == "ours"
