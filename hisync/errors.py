@@ -5,6 +5,7 @@
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
     │   │   └── MovedError           it was moved to another database: use that one
+    │   ├── LostServerError     the database server can't be reached: again in seconds
     │   ├── BusyError           someone's transaction holds the database: again in a while
     │   ├── FullError           the disk is full: again once there is room
     │   ├── LockedError         another hisync holds the mirror
@@ -51,6 +52,10 @@ class SchemaError(MirrorError):
 
 class MovedError(SchemaError):
     """The mirror was moved to another database, or is a copy of one that is not finished."""
+
+
+class LostServerError(MirrorError):
+    """The database server can't be reached, or ended the connection; nothing was lost."""
 
 
 class BusyError(MirrorError):

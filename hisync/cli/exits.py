@@ -17,6 +17,7 @@ from hisync.errors import (
     HisyncError,
     LockedError,
     LookAgainError,
+    LostServerError,
     RetryLaterError,
     StopError,
 )
@@ -43,7 +44,7 @@ def exit_code_of(error: HisyncError) -> ExitCode:
             return ExitCode.USAGE
         case StopError():
             return ExitCode.REFUSED
-        case RetryLaterError() | LookAgainError() | LockedError() | BusyError():
+        case RetryLaterError() | LookAgainError() | LockedError() | BusyError() | LostServerError():
             return ExitCode.LATER
         case _:
             return ExitCode.FAILED

@@ -5,6 +5,7 @@ What holds on both engines is tested where the engine's tests are; here is what 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from hisync.errors import (
     StaleWriterError,
 )
 from hisync.items import TABLES
-from hisync.mirror import migrate, rows, state
+from hisync.mirror import dialects, migrate, rows, state
 from hisync.mirror.dialects import ChangeWatch
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
@@ -578,9 +579,13 @@ def test_no_password_is_shown() -> None:
 
 
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match=r'pip install "hisync\[postgres\]"'):
-        open_mirror("postgresql+psycopg://127.0.0.1/x")
+    named = dialects.named
+    monkeypatch.setattr(dialects, "named", named.__wrapped__)  # as in a process that begins
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    for name in [name for name in sys.modules if name.startswith("hisync.mirror.dialects.post")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigurationError, match=r"hisync\[postgres\]"):
+        open_mirror("postgresql+psycopg://me@127.0.0.1:1/x")
 
 
 @pytest.mark.postgresql

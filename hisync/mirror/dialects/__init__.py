@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
-from hisync.errors import MirrorError
+from hisync.errors import ConfigurationError, MirrorError
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -195,12 +195,24 @@ def named(backend: str) -> Dialect:
 
     Raises:
         LookupError: if there is none.
+        ConfigurationError: if its driver is not installed.
     """
     if backend == "sqlite":
         from hisync.mirror.dialects import sqlite
 
         return cast("Dialect", sqlite)
     if backend == "postgresql":
+        try:
+            import psycopg  # noqa: F401 - every module of the package needs it
+        except ImportError as error:
+            raise ConfigurationError(
+                [
+                    (
+                        "database.url: PostgreSQL needs the driver psycopg: install it with "
+                        f'`pip install "hisync[postgres]"` ({error})'
+                    )
+                ]
+            ) from None
         from hisync.mirror.dialects import postgres
 
         return cast("Dialect", postgres)

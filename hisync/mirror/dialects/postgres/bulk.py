@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from typing import cast as cast_type
 
 import orjson
+import psycopg
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -34,10 +35,8 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
-
-if TYPE_CHECKING:
-    import psycopg
 
 AT_ONCE: Final = 2000
 """Rows in one statement: some two megabytes of JSON."""
@@ -109,12 +108,14 @@ def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
     names = ", ".join(preparer.quote(name) for name, _ in columns)
     session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
     statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN"
-    with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        for row in rows:
-            cells = (
-                row[name] if not is_json else _json_cell(row[name]) for name, is_json in columns
-            )
-            copy.write_row(tuple(cells))
+    try:
+        with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(
+                    [_json_cell(row[name]) if is_json else row[name] for name, is_json in columns]
+                )
+    except psycopg.Error as error:  # which SQLAlchemy has not seen
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
 
 
 def _json_cell(value: Any) -> str | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine
 
-from hisync.errors import ConfigurationError
 from hisync.mirror.dialects.postgres.connection import prepare
 from hisync.mirror.tables import metadata
 
@@ -63,22 +62,8 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
         url: SQLAlchemy's; the driver is psycopg, whatever it says.
         file_mode: PostgreSQL has no such thing.
         schema: the schema that holds the mirror, empty for the connection's own.
-
-    Raises:
-        ConfigurationError: if psycopg is not installed.
     """
     del file_mode
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        raise ConfigurationError(
-            [
-                (
-                    "database.url: PostgreSQL needs the driver psycopg: install it with "
-                    f'`pip install "hisync[postgres]"` ({error})'
-                )
-            ]
-        ) from None
     settings = _SETTINGS | ({"search_path": schema} if schema else {})
     options = [str(url.query.get("options", ""))]
     options += [f"-c {name}={value}" for name, value in settings.items()]
