@@ -63,7 +63,15 @@ def sync(
 
 
 @reported
-def run(context: typer.Context) -> None:
+def run(
+    context: typer.Context,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby", help="Wait while another daemon works on the mirror, then take over."
+        ),
+    ] = False,
+) -> None:
     """The daemon: sync again and again, in the foreground, until SIGTERM or SIGINT."""
     import threading
 
@@ -75,7 +83,7 @@ def run(context: typer.Context) -> None:
     stop = threading.Event()
     stop_on_signals(stop)
     try:
-        serve(config, stop)
+        serve(config, stop, standby=standby)
     except LockedError as error:
         raise HisyncError(str(error)) from None  # a daemon does not wait for another one
 

@@ -46,6 +46,7 @@ class Vitals:
         refused: whether hiTask refuses the login, the key or the account.
         held: removals that wait for approval, by table.
         next_cycle_at: when the next poll is due.
+        standing_by: what is waited for before anything is done, None once it is.
     """
 
     clock: Callable[[], float]
@@ -64,6 +65,7 @@ class Vitals:
     refused: bool = False
     held: Mapping[str, int] = field(default_factory=dict)
     next_cycle_at: float | None = None
+    standing_by: str | None = None
     _touched: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -112,19 +114,20 @@ class Health:
     """Whether hisync is well.
 
     Attributes:
-        status: `ok`; `starting` before the first good cycle; `failing` when someone should look.
+        status: `ok`; `standby` while another works; `starting` before the first good cycle;
+            `failing` when someone should look.
         problems: what is wrong, each in a sentence.
         facts: what that was judged by, for a reader of `/healthz`.
     """
 
-    status: Literal["ok", "starting", "failing"]
+    status: Literal["ok", "standby", "starting", "failing"]
     problems: tuple[str, ...]
     facts: Mapping[str, Any]
 
     @property
     def ok(self) -> bool:
         """Whether there is nothing to do."""
-        return self.status == "ok"
+        return self.status in {"ok", "standby"}
 
     def as_dict(self) -> dict[str, Any]:
         """As `/healthz` shows it."""
@@ -134,6 +137,8 @@ class Health:
         """One line for the service manager."""
         if self.problems:
             return "; ".join(self.problems)
+        if self.status == "standby":
+            return f"standing by: {self.facts['standing_by']}"
         if self.status == "starting":
             return "starting: the first cycle is under way"
         return f"all is well; last cycle at {self.facts['last_good_cycle']}"
@@ -141,10 +146,17 @@ class Health:
 
 def judge(vitals: Vitals, now: float) -> Health:
     """Whether the facts are well: no cycle too old, no login refused, no removals held."""
-    age = None if vitals.last_good_at is None else now - vitals.last_good_at
+    if vitals.standing_by is not None:
+        return Health("standby", (), _facts(vitals, now))
     problems = list(_problems(vitals, now))
     starting = vitals.last_good_at is None and not problems
-    facts = {
+    status: Literal["ok", "starting"] = "starting" if starting else "ok"
+    return Health("failing" if problems else status, tuple(problems), _facts(vitals, now))
+
+
+def _facts(vitals: Vitals, now: float) -> dict[str, Any]:
+    age = None if vitals.last_good_at is None else now - vitals.last_good_at
+    return {
         "last_good_cycle": _iso(vitals.last_good_at),
         "age_seconds": None if age is None else round(age, 1),
         "login_refused": vitals.refused,
@@ -152,12 +164,11 @@ def judge(vitals: Vitals, now: float) -> Health:
         "trouble": vitals.trouble,
         "trouble_since": _iso(vitals.trouble_since),
         "next_cycle": _iso(vitals.next_cycle_at),
+        "standing_by": vitals.standing_by,
         "started": _iso(vitals.started_at),
         "version": hisync.__version__,
         "pid": os.getpid(),
     }
-    status: Literal["ok", "starting", "failing"] = "starting" if starting else "ok"
-    return Health("failing" if problems else status, tuple(problems), facts)
 
 
 def _problems(vitals: Vitals, now: float) -> list[str]:

@@ -27,8 +27,15 @@ _SETTINGS: Final = {
     "lock_timeout": "900",
     "statement_timeout": "300000",
     "idle_in_transaction_session_timeout": "300000",
+    # In seconds: the lock of a host that has vanished is free after half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 """What every session of hisync sets, in milliseconds where it is a time."""
+
+_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""The same on our side: a server that has vanished is missed as soon."""
 
 _SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
 
@@ -77,6 +84,7 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
             "options": " ".join(options).strip(),
             "application_name": f"hisync {os.getpid()} on {socket.gethostname()}"[:63],
             "connect_timeout": 10,
+            **_KEEPALIVES,
         },
     )
     prepare(engine)
