@@ -9,7 +9,7 @@ Public: `Carrier`, `BATCH`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from math import isfinite
 from typing import Any, Final
@@ -36,6 +36,9 @@ BATCH: Final = 2000
 
 _STILL_MEANT: Final = {"sync_base", "sync_intents", "sync_state"}
 """Tables of the machinery whose every value is still needed as it is."""
+
+_PLAIN: Final = {int, bool, datetime, date}
+"""What every engine can hold as it is."""
 
 _OWN_KEYS: Final = ("guid", "id", "seq", "key", "item_guid", "minute")
 
@@ -68,31 +71,42 @@ class Carrier:
         columns = [dialect.raw(c).label(c.name) if peoples else c for c in table.c]
         order = dialect.row_order(table) if peoples else next(iter(table.primary_key))
         query = select(*columns).order_by(order).execution_options(yield_per=BATCH)
+        names = [column.name for column in table.c]
         with self._connection.execute(query) as result:
-            for part in result.mappings().partitions(BATCH):
-                yield [self._row(table, row, decoded=not peoples) for row in part]
+            for part in result.partitions(BATCH):
+                cells = (dict(zip(names, row, strict=True)) for row in part)
+                yield [self._row(table, each, decoded=not peoples) for each in cells]
 
-    def _row(self, table: Table, cells: Mapping[Any, Any], *, decoded: bool) -> dict[str, Any]:
+    def _row(self, table: Table, cells: Mapping[str, Any], *, decoded: bool) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        all_day = False
-        # Dates are read in the light of is_all_day, so that comes first.
-        if "is_all_day" in table.c:
-            all_day = self._decode(table, table.c.is_all_day, cells, all_day=False)
-        matters: bool | None = None
+        # Dates are read in the light of is_all_day.
+        all_day = "is_all_day" in cells and bool(
+            self._decode(table, table.c.is_all_day, cells, all_day=False)
+        )
         for column in table.c:
-            cell = cells[column.name]
-            value = cell if decoded else self._decode(table, column, cells, all_day=all_day)
-            kept = _portable(value, nul=self._backend == "sqlite")
-            if kept is not value and kept != value:
-                matters = self._matters(table, cells) if matters is None else matters
-                if matters:
-                    self._blame(table, column, cells, "the other engine can't hold it")
-                self.altered += 1
-            values[column.name] = kept
+            name = column.name
+            value = cells[name]
+            if value is None and column.nullable:
+                values[name] = None
+                continue
+            if not decoded:
+                value = self._decode(table, column, cells, all_day=all_day)
+            values[name] = (
+                value if type(value) in _PLAIN else self._kept(table, column, cells, value)
+            )
         return values
 
+    def _kept(self, table: Table, column: Column[Any], cells: Mapping[str, Any], value: Any) -> Any:
+        """A value as the other engine can hold it; told of if that is not quite the same."""
+        kept = _portable(value, nul=self._backend == "sqlite")
+        if kept is not value:
+            self.altered += 1
+            if self._matters(table, cells):
+                self._blame(table, column, cells, "the other engine can't hold it")
+        return kept
+
     def _decode(
-        self, table: Table, column: Column[Any], cells: Mapping[Any, Any], *, all_day: bool
+        self, table: Table, column: Column[Any], cells: Mapping[str, Any], *, all_day: bool
     ) -> Any:
         cell = cells[column.name]
         if cell is None:
@@ -107,7 +121,7 @@ class Carrier:
             self._blame(table, column, cells, str(error))
             return None
 
-    def _matters(self, table: Table, cells: Mapping[Any, Any]) -> bool:
+    def _matters(self, table: Table, cells: Mapping[str, Any]) -> bool:
         """Whether what a row says is still to be sent or compared."""
         if table is change_log:
             return cells["finished_at"] is None
@@ -117,7 +131,7 @@ class Carrier:
         return table.name in _STILL_MEANT
 
     def _blame(
-        self, table: Table, column: Column[Any], cells: Mapping[Any, Any], reason: str
+        self, table: Table, column: Column[Any], cells: Mapping[str, Any], reason: str
     ) -> None:
         key = next(name for name in _OWN_KEYS if name in table.c)
         place = f"{table.name}.{column.name} where {key} = {cells[key]!r}"
@@ -177,7 +191,7 @@ def _portable(value: Any, *, nul: bool) -> Any:
 
 def _nested(value: Any, made: Callable[[], Any]) -> Any:
     kept = made()
-    return value if kept == value else kept
+    return value if kept == value else kept  # of two equal ones the same
 
 
 def _text(text: str, *, nul: bool) -> str:

@@ -215,6 +215,21 @@ def test_the_old_mirror_takes_no_edit_and_no_daemon_and_the_new_one_can_be_moved
     back.moved.close()
 
 
+def test_a_mirror_whose_copy_was_lost_is_brought_back_by_hand(house: House) -> None:
+    world = house.world
+    (task,) = some_tasks(world, 1)
+    world.sql("UPDATE tasks SET title = 'unsent' WHERE guid = ?", task["guid"])
+    house.move()
+    world.sql("DELETE FROM sync_state WHERE key = 'moved_to'")  # as the documentation says
+    with open_mirror(world.url) as old:
+        old.lock()
+        old.upgrade()
+    world.sql("UPDATE tasks SET color = 3 WHERE guid = ?", task["guid"])
+    assert world.sync().pushed > 0
+    assert world.service.model.item(task["id"]).title == "unsent"
+    assert world.service.model.item(task["id"]).get("color") == 3
+
+
 def folder_in(folder: Path, name: str) -> Path:
     made = folder / name
     made.mkdir()

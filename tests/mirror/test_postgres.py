@@ -607,6 +607,16 @@ def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Sessio
     assert run(session, "SELECT title FROM tasks") == [("a\ufffdb \\u0000",)]
 
 
+@pytest.mark.postgresql
+def test_the_server_misses_a_host_that_vanished(mirror: Mirror) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+    found = [held._session.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+    assert found == [("10",), ("5",), ("3",)]
+
+
 # Comments
 
 
