@@ -17,7 +17,6 @@ from hisync.errors import (
     HisyncError,
     LockedError,
     LookAgainError,
-    LostServerError,
     RetryLaterError,
     StopError,
 )
@@ -44,7 +43,7 @@ def exit_code_of(error: HisyncError) -> ExitCode:
             return ExitCode.USAGE
         case StopError():
             return ExitCode.REFUSED
-        case RetryLaterError() | LookAgainError() | LockedError() | BusyError() | LostServerError():
+        case RetryLaterError() | LookAgainError() | LockedError() | BusyError():
             return ExitCode.LATER
         case _:
             return ExitCode.FAILED
