@@ -201,13 +201,13 @@ def _stand_by(
                 if pid is None:
                     break
                 waits_for = f"process {pid or 'unknown'} works on the mirror"
-            vitals.standing_by = waits_for
+            vitals.stand_by(waits_for)
             if waits_for != said:
                 said = waits_for
                 log.info("standing_by", reason=waits_for)
                 manager.ready(f"standing by: {waits_for}")
             _wait_alive(stop, manager, LOOK_AGAIN)
-    vitals.standing_by = None
+    vitals.stand_by(None)
     if said and not stop.is_set():
         log.info("taking_over")
         manager.ready("taking over")

@@ -47,6 +47,7 @@ class Vitals:
         held: removals that wait for approval, by table.
         next_cycle_at: when the next poll is due.
         standing_by: what is waited for before anything is done, None once it is.
+        stood_by_until: when that was over.
     """
 
     clock: Callable[[], float]
@@ -66,6 +67,7 @@ class Vitals:
     held: Mapping[str, int] = field(default_factory=dict)
     next_cycle_at: float | None = None
     standing_by: str | None = None
+    stood_by_until: float = 0.0
     _touched: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,19 @@ class Vitals:
     def untouched(self) -> float:
         """Seconds since the engine was last seen to do something."""
         return time.monotonic() - self._touched
+
+    @property
+    def missed_since(self) -> float:
+        """Since when a good cycle is missed: the last one, or the beginning of the work."""
+        if self.standing_by is not None:
+            return self.clock()
+        return self.last_good_at or max(self.started_at, self.stood_by_until)
+
+    def stand_by(self, reason: str | None) -> None:
+        """Something is waited for before anything is done; None once it is over."""
+        if reason is None and self.standing_by is not None:
+            self.stood_by_until = self.clock()
+        self.standing_by = reason
 
     def touch(self) -> None:
         """The engine is doing something."""
@@ -178,7 +193,7 @@ def _problems(vitals: Vitals, now: float) -> list[str]:
     if vitals.held:
         rows = ", ".join(f"{number} of {table}" for table, number in vitals.held.items())
         found.append(f"removals are held until someone approves them: {rows}")
-    seen = max(vitals.last_good_at or vitals.started_at, vitals.last_read_at or 0.0)
+    seen = max(vitals.missed_since, vitals.last_read_at or 0.0)
     limit = 3 * vitals.interval + SLACK
     if now - seen > limit and not vitals.refused:
         why = f": {vitals.trouble}" if vitals.trouble else ""
