@@ -25,6 +25,7 @@ from hisync.errors import (
     BusyError,
     ConfigurationError,
     LockedError,
+    LostServerError,
     MirrorError,
     SchemaError,
     StaleWriterError,
@@ -359,6 +360,27 @@ def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(lock, "own_session", out_of_connections)
         with pytest.raises(MirrorError, match="no connection left"):
+            put(mirror, "g", "a")
+    put(mirror, "g", "a")
+
+
+def test_a_server_that_goes_away_while_the_lock_is_taken_is_a_lost_one(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    held._session.close()
+
+    def dying(engine: Engine) -> Session:
+        made = lock_session(engine)
+        made.close()
+        return made
+
+    lock_session = lock.own_session
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "own_session", dying)
+        with pytest.raises(LostServerError, match="hisync will try again"):
             put(mirror, "g", "a")
     put(mirror, "g", "a")
 

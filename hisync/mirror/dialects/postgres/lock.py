@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hisync.errors import LockedError
 from hisync.mirror.dialects.postgres.connection import WRITER
@@ -80,11 +80,15 @@ class AdvisoryLock:
 
     def _take(self) -> bool:
         session = own_session(self._engine)
-        taken = session.execute(
-            "SELECT pg_try_advisory_lock(%s, "
-            "hashtext(coalesce(nullif(%s, ''), current_schema()::text)))",
-            (WRITER, self._schema),
-        ).fetchone()
+        try:
+            taken = session.execute(
+                "SELECT pg_try_advisory_lock(%s, "
+                "hashtext(coalesce(nullif(%s, ''), current_schema()::text)))",
+                (WRITER, self._schema),
+            ).fetchone()
+        except psycopg.Error as error:  # the server went away just now
+            session.close()
+            raise DBAPIError.instance(None, None, error, psycopg.Error) from error
         if taken is None or not taken[0]:
             session.close()
             return False
