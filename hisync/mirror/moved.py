@@ -1,7 +1,7 @@
 """Whether a mirror may be worked on: not one that has moved, nor one whose copy is unfinished.
 
 Two mirrors of one account that both send would send every unsent edit twice. Public: `usable`,
-`moved_message`.
+`refusal`, `moved_message`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ def usable(memory: EngineState) -> None:
             f"the copy of the mirror from {memory.moving_from['name']} into this database was not "
             "finished: give the same `db copy` again, on the configuration of the other database"
         )
+
+
+def refusal(memory: EngineState) -> str | None:
+    """What people are told who edit a mirror that is not to be worked on; None if it is."""
+    if memory.moved_to is not None:
+        return f"{moved_message(memory.moved_to)}; edit there"
+    if memory.moving_from is not None:
+        return "this copy of a mirror is not finished; edit the mirror itself"
+    return None
 
 
 def moved_message(moved_to: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table, delete, func, inspect, select
 from hisync.errors import LockedError, MirrorError
 from hisync.mirror import dialects, state
 from hisync.mirror.carrying import Carrier
-from hisync.mirror.moved import moved_message
+from hisync.mirror.moved import moved_message, refusal
 from hisync.mirror.store import Mirror
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, sync_state
 
@@ -107,6 +107,7 @@ def _copy(source: Mirror, target: Mirror, tell: Callable[[str, int, int | None],
             _make_room(new, target.name)
             moved = _carry(old, new, tell)
             state.save(new, moving_from={"name": source.name, "token": token})
+            _refuse_edits(new)
         _give_up(old, target.name, token)
     return moved
 
@@ -114,15 +115,19 @@ def _copy(source: Mirror, target: Mirror, tell: Callable[[str, int, int | None],
 def _give_up(old: Connection, name: str, token: str) -> None:
     """Let nobody work on the old mirror any more."""
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    moved_to = {"name": name, "at": at, "token": token}
-    state.save(old, moved_to=moved_to)
-    dialects.of(old).refuse_edits(old, moved_message(moved_to))
+    state.save(old, moved_to={"name": name, "at": at, "token": token})
+    _refuse_edits(old)
+
+
+def _refuse_edits(connection: Connection) -> None:
+    dialects.of(connection).refuse_edits(connection, refusal(state.load(connection)) or "")
 
 
 def _release(target: Mirror) -> None:
     """Let the new mirror be worked on."""
     with target.writing() as connection:
         state.save(connection, moving_from=None)
+        dialects.of(connection).install_capture(connection)  # and people may edit it
 
 
 def _make_room(connection: Connection, name: str) -> None:
@@ -144,14 +149,13 @@ def _make_room(connection: Connection, name: str) -> None:
         .select_from(sync_state)
         .where(sync_state.c.key.not_in(_OF_EACH), sync_state.c.value.is_not(None))
     )
-    found = [f"{rows} rows of {table}" for table, rows in counted.items() if rows]
-    if memory.moved_to is not None:
-        found.insert(0, moved_message(memory.moved_to))
-    elif known and not found:
-        found.append("a mirror without items")
+    found = [f"{table} ({rows})" for table, rows in counted.items() if rows]
+    if known and not found:
+        found.append("the memory of a mirror without items")
     if found:
+        moved = f" ({moved_message(memory.moved_to)})" if memory.moved_to is not None else ""
         raise MirrorError(
-            f"{name} isn't empty, it has {', '.join(found)}: name an empty database; "
+            f"{name} isn't empty{moved}; rows are in {', '.join(found)}: name an empty database; "
             "nothing was moved"
         )
 

@@ -334,6 +334,21 @@ def test_a_second_writer_is_refused_and_told_of_the_first(mirror: Mirror, databa
         second.acquire()
 
 
+def test_a_lock_is_free_before_the_server_has_come_to_the_end_of_its_session(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_mirror(server().url(database))
+    first.lock()
+    held = first._lock
+    assert isinstance(held, AdvisoryLock)
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "_drop", lambda: None)  # the end that has not come yet
+        first.close()
+        with open_mirror(server().url(database)) as second:
+            second.lock()
+    held.release()
+
+
 @pytest.mark.postgresql
 def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
     held = mirror._lock

@@ -79,7 +79,7 @@ def refuse_edits(connection: Connection, message: str) -> None:
         name = f"{_PREFIX}{table}_moved"
         events = f"BEFORE INSERT OR UPDATE OR DELETE ON {table}"
         when = f"{events} FOR EACH STATEMENT WHEN ({unmarked})"
-        trigger = _Trigger(table, when, f"{_PREFIX}refuse", f"hisync: {message}; edit there")
+        trigger = _Trigger(table, when, f"{_PREFIX}refuse", f"hisync: {message}")
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON {table}")
         connection.exec_driver_sql(trigger.statement(name).replace("%", "%%"))
         connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")

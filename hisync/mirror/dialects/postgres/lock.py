@@ -7,6 +7,7 @@ whose lock went to another. Public: `AdvisoryLock`.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any, cast
 
 import psycopg
@@ -42,6 +43,10 @@ class AdvisoryLock:
     def release(self) -> None:
         """Give it back."""
         self._wanted = False
+        if self._session is not None:
+            # The server may come to the end of a session later than its client goes on.
+            with suppress(psycopg.Error):
+                self._session.execute("SELECT pg_advisory_unlock_all()")
         self._drop()
 
     def holds(self) -> bool:

@@ -58,7 +58,7 @@ def install_capture(connection: Connection) -> None:
 
 def refuse_edits(connection: Connection, message: str) -> None:
     """Refuse people's edits of every table, until the capture triggers are installed anew."""
-    words = f"hisync: {message}; edit there".replace("'", "''")
+    words = f"hisync: {message}".replace("'", "''")
     for table in EDITED_TABLES:
         for event in ("INSERT", "UPDATE", "DELETE"):
             name, sql = _trigger(
