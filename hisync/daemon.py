@@ -21,7 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from hisync.cycle import Summary, run_cycle
 from hisync.engine import Engine
-from hisync.errors import HisyncError, StaleWriterError, StopError
+from hisync.errors import HisyncError, LostServerError, StaleWriterError, StopError
 from hisync.mirror import changes
 from hisync.pace import Pace
 from hisync.retention import prune_when_due
@@ -155,6 +155,10 @@ class Daemon:
             try:
                 with self._engine.mirror.reading() as connection:
                     newest = changes.newest_seq(connection)
+            except LostServerError:
+                if self._trouble is None:  # it is said, and tried again from now on
+                    self._schedule(self._cycle, "poll", 0.0)
+                return
             except HisyncError:
                 return  # the next cycle says what is wrong
             if newest > self._seen_seq:

@@ -4,6 +4,8 @@
     ├── ConfigurationError      fix the named keys; exit 2
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
+    │   │   └── MovedError           it was moved to another database: use that one
+    │   ├── LostServerError     the database server can't be reached: again in seconds
     │   ├── BusyError           someone's transaction holds the database: again in a while
     │   ├── FullError           the disk is full: again once there is room
     │   ├── LockedError         another hisync holds the mirror
@@ -46,6 +48,14 @@ class MirrorError(HisyncError):
 
 class SchemaError(MirrorError):
     """A table, a trigger or the schema's revision is not as this version needs it."""
+
+
+class MovedError(SchemaError):
+    """The mirror was moved to another database, or is a copy of one that is not finished."""
+
+
+class LostServerError(MirrorError):
+    """The database server can't be reached, or ended the connection; nothing was lost."""
 
 
 class BusyError(MirrorError):

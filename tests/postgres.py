@@ -82,10 +82,10 @@ class Server:
             else:
                 return
 
-    def kill(self) -> None:
+    def kill(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it as a power cut would, with every session."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
 

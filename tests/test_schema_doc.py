@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hisync.items import FIELDS, TABLES, Access
+from hisync.mirror.meanings import VIEW_COLUMNS, column_meaning
 from hisync.sandbox import Model, build_service
 from hisync.sandbox.records import Item, Unit
 from tests.world import Time, World
@@ -94,6 +95,16 @@ def test_the_types_are_those_of_the_tables(schema: dict[str, dict[str, str]]) ->
         for each in described()
         if each.table not in VIEWS and each.cells[0] != words[schema[each.table][each.column]]
     ]
+    assert wrong == []
+
+
+def test_the_meanings_are_those_that_the_database_shows() -> None:
+    def shown(each: Described) -> str | None:
+        if each.table in VIEWS:
+            return VIEW_COLUMNS[each.table][each.column]
+        return column_meaning(each.table, each.column, is_items=each.table in TABLES)
+
+    wrong = [each for each in described() if each.cells[-1].replace("`", "") != shown(each)]
     assert wrong == []
 
 

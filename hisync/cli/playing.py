@@ -61,12 +61,19 @@ def demo(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Keep the database and a config there.", show_default=False
+            metavar="DIR", help="Keep the database, and a config there.", show_default=False
         ),
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="How many items the sandbox has.")] = 200,
+    database_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A PostgreSQL database instead of a file."),
+    ] = None,
+    schema: Annotated[
+        str, typer.Option(help="With --database-url: a new schema, dropped in the end.")
+    ] = "hisync_demo",
 ) -> None:
     """See it work: a sandbox, its mirror, and an edit in each direction, in seconds."""
     from hisync.demo import run_demo
 
-    run_demo(keep, items, typer.echo)
+    run_demo(keep, items, typer.echo, url=database_url, schema=schema)

@@ -1,7 +1,8 @@
 """The daemon with everything around it: monitor, hooks, service manager.
 
 What can't be opened for the moment (a full disk, someone's open transaction) is waited for, with
-the monitor and the service manager told why. Public: `serve`, `announced`.
+the monitor and the service manager told why; a standby waits for another daemon's end, too.
+Public: `serve`, `announced`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,16 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from hisync.cli.opening import open_engine
-from hisync.errors import BusyError, FullError, HisyncError, MirrorError, StopError
+from hisync.cli.opening import open_configured, open_engine
+from hisync.errors import (
+    BusyError,
+    FullError,
+    HisyncError,
+    LockedError,
+    LostServerError,
+    MirrorError,
+    StopError,
+)
 
 if TYPE_CHECKING:
     from hisync.config import Config
@@ -30,9 +39,17 @@ if TYPE_CHECKING:
 OPEN_AGAIN: Final = 5.0
 """Seconds between two attempts to open a mirror that can't be opened for the moment."""
 
+LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks of a standby at whether the mirror has become free."""
 
-def serve(config: Config, stop: threading.Event) -> None:
+
+def serve(config: Config, stop: threading.Event, *, standby: bool = False) -> None:
     """Run the daemon until `stop` is set.
+
+    Args:
+        config: the configuration.
+        stop: set to end it.
+        standby: whether to wait while another daemon works on the mirror, and to take over then.
 
     Raises:
         HisyncError: if it can't start, or must not go on.
@@ -51,7 +68,16 @@ def serve(config: Config, stop: threading.Event) -> None:
     with ExitStack() as stack:
         if config.monitor.listen:
             stack.enter_context(_monitor(config, vitals, opened))
-        engine = _open_patiently(stack, config, stop, vitals, manager)
+        engine = None
+        while engine is None and not stop.is_set():
+            if standby:
+                _stand_by(config, stop, vitals, manager)
+            try:
+                engine = _open_patiently(stack, config, stop, vitals, manager)
+            except (LockedError, LostServerError):
+                if not standby:
+                    raise  # else another one was quicker, or the server went away just now
+                _wait_alive(stop, manager, LOOK_AGAIN)
         if engine is not None:
             opened.append(engine.mirror)
             _run_daemon(config, engine, stop, vitals, manager)
@@ -159,10 +185,40 @@ def _open_patiently(
     return None
 
 
-def _wait_alive(stop: threading.Event, manager: ServiceManager) -> None:
+def _stand_by(
+    config: Config, stop: threading.Event, vitals: Vitals, manager: ServiceManager
+) -> None:
+    """Wait until nobody works on the mirror; it is only looked at, and nothing is written."""
+    log = structlog.get_logger("hisync")
+    said = ""
+    with open_configured(config) as mirror:
+        while not stop.is_set():
+            try:
+                pid = mirror.holder()
+            except LostServerError as error:
+                waits_for = str(error)
+            else:
+                if pid is None:
+                    break
+                waits_for = f"process {pid or 'unknown'} works on the mirror"
+            vitals.stand_by(waits_for)
+            if waits_for != said:
+                said = waits_for
+                log.info("standing_by", reason=waits_for)
+                manager.ready(f"standing by: {waits_for}")
+            _wait_alive(stop, manager, LOOK_AGAIN)
+    vitals.stand_by(None)
+    if said and not stop.is_set():
+        log.info("taking_over")
+        manager.ready("taking over")
+
+
+def _wait_alive(
+    stop: threading.Event, manager: ServiceManager, seconds: float = OPEN_AGAIN
+) -> None:
     manager.alive()
-    step = min(OPEN_AGAIN, (manager.watchdog_seconds or OPEN_AGAIN) / 4)
-    until = time.monotonic() + OPEN_AGAIN
+    step = min(seconds, (manager.watchdog_seconds or seconds) / 4)
+    until = time.monotonic() + seconds
     while time.monotonic() < until and not stop.wait(step):
         manager.alive()
 

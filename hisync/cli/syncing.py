@@ -63,7 +63,15 @@ def sync(
 
 
 @reported
-def run(context: typer.Context) -> None:
+def run(
+    context: typer.Context,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby", help="Wait while another daemon works on the mirror, then take over."
+        ),
+    ] = False,
+) -> None:
     """The daemon: sync again and again, in the foreground, until SIGTERM or SIGINT."""
     import threading
 
@@ -75,7 +83,7 @@ def run(context: typer.Context) -> None:
     stop = threading.Event()
     stop_on_signals(stop)
     try:
-        serve(config, stop)
+        serve(config, stop, standby=standby)
     except LockedError as error:
         raise HisyncError(str(error)) from None  # a daemon does not wait for another one
 
@@ -106,6 +114,29 @@ def db_current(context: typer.Context) -> None:
         at = mirror.revision()
     newest = migrate.head()
     typer.echo(f"{at or 'empty'}" + (" (newest)" if at == newest else f" (newest is {newest})"))
+
+
+@db_app.command("copy")
+@reported
+def db_copy(
+    context: typer.Context,
+    to: Annotated[
+        str, typer.Option("--to", metavar="URL", help="An empty database of either engine.")
+    ],
+    schema: Annotated[
+        str | None,
+        typer.Option(help="A PostgreSQL schema there. Otherwise database.schema, or the role's."),
+    ] = None,
+) -> None:
+    """Move the mirror to another database, with unsent changes and all that it remembers."""
+    from hisync.cli.moving import move
+    from hisync.cli.progress import progress_bar
+
+    config = read_config(context.obj)
+    with progress_bar() as tell:
+        lines = move(config, to, schema, tell)
+    for line in lines:
+        typer.echo(line)
 
 
 def _exit_code(summary: Summary, *, sent: bool) -> ExitCode:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import SchemaError
 from hisync.mirror import dialects, state
+from hisync.mirror.moved import refusal
 from hisync.mirror.places import log_unseen_rows
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)
         dialect.install_views(connection)
+        if (words := refusal(state.load(connection))) is not None:
+            dialect.refuse_edits(connection, words)
         if holes:
             log_unseen_rows(connection, datetime.now(UTC).replace(tzinfo=None))
             state.save(connection, had_holes=True)

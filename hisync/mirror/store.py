@@ -20,6 +20,7 @@ from hisync.errors import ConfigurationError, StaleWriterError
 from hisync.mirror import dialects, migrate, state
 from hisync.mirror.dialects import ChangeWatch, Database, Dialect, WriterLock
 from hisync.mirror.folding import fold_changes
+from hisync.mirror.moved import usable
 from hisync.mirror.state import EngineState
 
 
@@ -96,11 +97,16 @@ class Mirror:
             lock.acquire()
         self._lock = lock
 
-    def acquire(self, *, upgrade: bool = True) -> Self:
+    def acquire(self, *, upgrade: bool = True, to_move: bool = False) -> Self:
         """Become the mirror's one writer: lock it, fit its schema, shut out who held it before.
+
+        Args:
+            upgrade: whether an older schema is brought to this version's.
+            to_move: whether one that has moved, or is being moved here, will do.
 
         Raises:
             LockedError: if another process holds the mirror.
+            MovedError: if it was moved to another database.
             SchemaError: if its schema doesn't fit.
         """
         self.lock()
@@ -108,7 +114,10 @@ class Mirror:
             migrate.ensure_current(self.engine, upgrade=upgrade)
         connecting = dialects.write_connection(self.engine)
         with self._errors_named(), connecting as connection, connection.begin():
-            fence = state.load(connection).fence + 1
+            memory = state.load(connection)
+            if not to_move:
+                usable(memory)
+            fence = memory.fence + 1
             state.save(connection, fence=fence)
         self._fence = fence
         return self
@@ -117,10 +126,13 @@ class Mirror:
         """Make sure that the schema is this version's, for a command that only looks.
 
         Raises:
+            MovedError: if the mirror was moved to another database.
             SchemaError: if it is not.
         """
         with self._errors_named():
             migrate.ensure_current(self.engine, upgrade=False)
+        with self.reading() as connection:
+            usable(state.load(connection))
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the schema to this version's and put missing triggers back; hold the lock.

@@ -30,6 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from hisync.items import TABLES, Field, FieldType, fields_of
 from hisync.mirror.dialects.guids import random_guid
+from hisync.mirror.meanings import column_meaning, table_meaning
 
 metadata = MetaData(
     naming_convention={
@@ -314,3 +315,16 @@ sync_mark = Table(
         nullable=False,
     ),
 )
+
+
+def _explain() -> None:
+    """Say of each table and column what it means, as engines that keep comments show it."""
+    for name, table in metadata.tables.items():
+        table.comment = table_meaning(name)
+        for column in table.c:
+            meaning = column_meaning(name, column.name, is_items=name in ITEM_TABLES)
+            instant = meaning and isinstance(column.type, DateTime)
+            column.comment = f"{meaning} In UTC." if instant else meaning
+
+
+_explain()

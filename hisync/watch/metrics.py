@@ -88,11 +88,12 @@ def _of_the_process(vitals: Vitals) -> Iterable[Metric]:
     yield SummaryMetricFamily(
         "hisync_cycle_seconds", "How long cycles took.", cycles, vitals.seconds
     )
-    seen = vitals.last_good_at or vitals.started_at
+    lag = max(0.0, now - vitals.missed_since)
     for name, says, value in (
-        ("hisync_lag_seconds", "Seconds since the last good cycle, or the start.", now - seen),
+        ("hisync_lag_seconds", "Seconds since the last good cycle, or the start.", lag),
         ("hisync_poll_interval_seconds", "Seconds between polls now.", vitals.interval),
         ("hisync_healthy", "Whether /healthz says ok.", judge(vitals, now).ok),
+        ("hisync_standby", "Whether it waits for another.", vitals.standing_by is not None),
         ("hisync_login_refused", "Whether hiTask refuses the login.", vitals.refused),
     ):
         yield GaugeMetricFamily(name, says, value)

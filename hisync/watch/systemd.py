@@ -41,7 +41,7 @@ class ServiceManager:
 
     def alive(self) -> None:
         """The engine is not stuck; before it is ready, another time limit holds."""
-        if self._is_ready:
+        if self._is_ready and self.watchdog_seconds is not None:
             self._send("WATCHDOG=1")
 
     def stopping(self) -> None:

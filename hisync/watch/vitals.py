@@ -46,6 +46,8 @@ class Vitals:
         refused: whether hiTask refuses the login, the key or the account.
         held: removals that wait for approval, by table.
         next_cycle_at: when the next poll is due.
+        standing_by: what is waited for before anything is done, None once it is.
+        stood_by_until: when that was over.
     """
 
     clock: Callable[[], float]
@@ -64,6 +66,8 @@ class Vitals:
     refused: bool = False
     held: Mapping[str, int] = field(default_factory=dict)
     next_cycle_at: float | None = None
+    standing_by: str | None = None
+    stood_by_until: float = 0.0
     _touched: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -73,6 +77,19 @@ class Vitals:
     def untouched(self) -> float:
         """Seconds since the engine was last seen to do something."""
         return time.monotonic() - self._touched
+
+    @property
+    def missed_since(self) -> float:
+        """Since when a good cycle is missed: the last one, or the beginning of the work."""
+        if self.standing_by is not None:
+            return self.clock()
+        return self.last_good_at or max(self.started_at, self.stood_by_until)
+
+    def stand_by(self, reason: str | None) -> None:
+        """Something is waited for before anything is done; None once it is over."""
+        if reason is None and self.standing_by is not None:
+            self.stood_by_until = self.clock()
+        self.standing_by = reason
 
     def touch(self) -> None:
         """The engine is doing something."""
@@ -112,19 +129,20 @@ class Health:
     """Whether hisync is well.
 
     Attributes:
-        status: `ok`; `starting` before the first good cycle; `failing` when someone should look.
+        status: `ok`; `standby` while another works; `starting` before the first good cycle;
+            `failing` when someone should look.
         problems: what is wrong, each in a sentence.
         facts: what that was judged by, for a reader of `/healthz`.
     """
 
-    status: Literal["ok", "starting", "failing"]
+    status: Literal["ok", "standby", "starting", "failing"]
     problems: tuple[str, ...]
     facts: Mapping[str, Any]
 
     @property
     def ok(self) -> bool:
         """Whether there is nothing to do."""
-        return self.status == "ok"
+        return self.status in {"ok", "standby"}
 
     def as_dict(self) -> dict[str, Any]:
         """As `/healthz` shows it."""
@@ -134,6 +152,8 @@ class Health:
         """One line for the service manager."""
         if self.problems:
             return "; ".join(self.problems)
+        if self.status == "standby":
+            return f"standing by: {self.facts['standing_by']}"
         if self.status == "starting":
             return "starting: the first cycle is under way"
         return f"all is well; last cycle at {self.facts['last_good_cycle']}"
@@ -141,10 +161,17 @@ class Health:
 
 def judge(vitals: Vitals, now: float) -> Health:
     """Whether the facts are well: no cycle too old, no login refused, no removals held."""
-    age = None if vitals.last_good_at is None else now - vitals.last_good_at
+    if vitals.standing_by is not None:
+        return Health("standby", (), _facts(vitals, now))
     problems = list(_problems(vitals, now))
     starting = vitals.last_good_at is None and not problems
-    facts = {
+    status: Literal["ok", "starting"] = "starting" if starting else "ok"
+    return Health("failing" if problems else status, tuple(problems), _facts(vitals, now))
+
+
+def _facts(vitals: Vitals, now: float) -> dict[str, Any]:
+    age = None if vitals.last_good_at is None else now - vitals.last_good_at
+    return {
         "last_good_cycle": _iso(vitals.last_good_at),
         "age_seconds": None if age is None else round(age, 1),
         "login_refused": vitals.refused,
@@ -152,12 +179,11 @@ def judge(vitals: Vitals, now: float) -> Health:
         "trouble": vitals.trouble,
         "trouble_since": _iso(vitals.trouble_since),
         "next_cycle": _iso(vitals.next_cycle_at),
+        "standing_by": vitals.standing_by,
         "started": _iso(vitals.started_at),
         "version": hisync.__version__,
         "pid": os.getpid(),
     }
-    status: Literal["ok", "starting", "failing"] = "starting" if starting else "ok"
-    return Health("failing" if problems else status, tuple(problems), facts)
 
 
 def _problems(vitals: Vitals, now: float) -> list[str]:
@@ -167,7 +193,7 @@ def _problems(vitals: Vitals, now: float) -> list[str]:
     if vitals.held:
         rows = ", ".join(f"{number} of {table}" for table, number in vitals.held.items())
         found.append(f"removals are held until someone approves them: {rows}")
-    seen = max(vitals.last_good_at or vitals.started_at, vitals.last_read_at or 0.0)
+    seen = max(vitals.missed_since, vitals.last_read_at or 0.0)
     limit = 3 * vitals.interval + SLACK
     if now - seen > limit and not vitals.refused:
         why = f": {vitals.trouble}" if vitals.trouble else ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 
+import psycopg
 import pytest
 
 from hisync.items import TABLES
 from hisync.sandbox import API_KEY, PASSWORD, Fault
 from tests.cli.conftest import Site
+from tests.postgres import server
 
 
 def test_sync_mirrors_and_says_what_it_did(site: Site) -> None:
@@ -184,6 +187,33 @@ def test_the_demo_shows_an_edit_each_way(site: Site) -> None:
     assert "a quiet cycle cost 1 request and changed nothing" in done.stdout
     assert (site.folder / "kept" / "hisync.db").exists()
     assert done.stderr == ""
+
+
+def test_the_demo_on_postgresql_is_one_command_and_leaves_nothing(site: Site) -> None:
+    name = server().create()
+    url = server().url(name)
+    with closing(psycopg.connect(server().conninfo(name), autocommit=True)) as session:
+
+        def schemas() -> list[str]:
+            found = session.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^hisync'")
+            return [row[0] for row in found]
+
+        done = site.run_process("demo", "--database-url", url, "--items", "60")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "The first sync filled the mirror in PostgreSQL with" in done.stdout
+        assert "a quiet cycle cost 1 request and changed nothing" in done.stdout
+        assert schemas() == []
+        session.execute("CREATE SCHEMA hisync_demo; CREATE TABLE hisync_demo.mine (a text)")
+        refused = site.run("demo", "--database-url", url)
+        assert refused.returncode == 1
+        assert "has a schema hisync_demo already: name another by --schema" in refused.stderr
+        assert schemas() == ["hisync_demo"]
+        kept = ("--schema", "hisync_kept", "--keep", "kept")
+        assert site.run_process("demo", "--database-url", url, *kept).returncode == 0
+        assert schemas() == ["hisync_demo", "hisync_kept"]
+    for options in (["--database-url", "sqlite:///x.db"], ["--database-url", url, "--schema", "A"]):
+        assert site.run("demo", *options).returncode == 2
+    server().drop(name)
 
 
 def test_the_sandbox_names_what_a_configuration_needs(site: Site) -> None:

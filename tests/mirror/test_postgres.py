@@ -5,6 +5,7 @@ What holds on both engines is tested where the engine's tests are; here is what 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,12 +25,13 @@ from hisync.errors import (
     BusyError,
     ConfigurationError,
     LockedError,
+    LostServerError,
     MirrorError,
     SchemaError,
     StaleWriterError,
 )
 from hisync.items import TABLES
-from hisync.mirror import migrate, rows, state
+from hisync.mirror import dialects, migrate, rows, state
 from hisync.mirror.dialects import ChangeWatch
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
@@ -332,6 +334,21 @@ def test_a_second_writer_is_refused_and_told_of_the_first(mirror: Mirror, databa
         second.acquire()
 
 
+def test_a_lock_is_free_before_the_server_has_come_to_the_end_of_its_session(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_mirror(server().url(database))
+    first.lock()
+    held = first._lock
+    assert isinstance(held, AdvisoryLock)
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "_drop", lambda: None)  # the end that has not come yet
+        first.close()
+        with open_mirror(server().url(database)) as second:
+            second.lock()
+    held.release()
+
+
 @pytest.mark.postgresql
 def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
     held = mirror._lock
@@ -358,6 +375,27 @@ def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(lock, "own_session", out_of_connections)
         with pytest.raises(MirrorError, match="no connection left"):
+            put(mirror, "g", "a")
+    put(mirror, "g", "a")
+
+
+def test_a_server_that_goes_away_while_the_lock_is_taken_is_a_lost_one(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    held._session.close()
+
+    def dying(engine: Engine) -> Session:
+        made = lock_session(engine)
+        made.close()
+        return made
+
+    lock_session = lock.own_session
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "own_session", dying)
+        with pytest.raises(LostServerError, match="hisync will try again"):
             put(mirror, "g", "a")
     put(mirror, "g", "a")
 
@@ -578,9 +616,13 @@ def test_no_password_is_shown() -> None:
 
 
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match=r'pip install "hisync\[postgres\]"'):
-        open_mirror("postgresql+psycopg://127.0.0.1/x")
+    named = dialects.named
+    monkeypatch.setattr(dialects, "named", named.__wrapped__)  # as in a process that begins
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    for name in [name for name in sys.modules if name.startswith("hisync.mirror.dialects.post")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigurationError, match=r"hisync\[postgres\]"):
+        open_mirror("postgresql+psycopg://me@127.0.0.1:1/x")
 
 
 @pytest.mark.postgresql
@@ -600,3 +642,49 @@ def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session:
 def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Session) -> None:
     put(mirror, "g", "a\0b \\u0000")
     assert run(session, "SELECT title FROM tasks") == [("a\ufffdb \\u0000",)]
+
+
+@pytest.mark.postgresql
+def test_the_server_misses_a_host_that_vanished(mirror: Mirror) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+    found = [held._session.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+    assert found == [("10",), ("5",), ("3",)]
+
+
+# Comments
+
+
+def test_each_table_view_and_column_says_what_it_is(mirror: Mirror, session: Session) -> None:
+    silent = run(
+        session,
+        "SELECT c.relname, a.attname FROM pg_class AS c "
+        "LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v') "
+        "AND (coalesce(obj_description(c.oid, 'pg_class'), '') = '' "
+        "OR coalesce(col_description(c.oid, a.attnum), '') = '') "
+        "AND c.relname <> 'sync_schema_version'",
+    )
+    assert silent == []
+    of_column = "SELECT col_description('{}'::regclass, attnum) FROM pg_attribute WHERE attrelid = "
+    of_column += "'{}'::regclass AND attname = '{}'"
+
+    def said(table: str, column: str) -> str:
+        ((text,),) = run(session, of_column.format(table, table, column))
+        return str(text)
+
+    assert said("tasks", "time_est_minutes") == "The estimate, in minutes."
+    assert said("items", "due_date") == "When it is due; a day if it is all-day. In UTC."
+    assert said("project_progress", "percent") == "That share, rounded down; null without tasks."
+    # A mirror of a version without comments gets them at the next start.
+    run(session, "COMMENT ON VIEW items IS 'made by hisync, and made again by it: of old'")
+    run(session, "COMMENT ON COLUMN tasks.time_est_minutes IS NULL")
+    mirror.close()
+    mirror.acquire()
+    assert said("tasks", "time_est_minutes") == "The estimate, in minutes."
+    run(session, "COMMENT ON COLUMN tasks.time_est_minutes IS 'ours'")
+    mirror.close()
+    mirror.acquire()
+    assert said("tasks", "time_est_minutes") == "ours"

@@ -74,3 +74,17 @@ def test_what_it_says_in_words(vitals: Vitals) -> None:
     assert judge(vitals, START).in_words() == "starting: the first cycle is under way"
     vitals.note_cycle(Summary())
     assert judge(vitals, START).in_words() == "all is well; last cycle at 2026-03-02T09:00:00+00:00"
+
+
+def test_a_standby_is_well_however_long_it_waits_and_misses_cycles_only_from_its_turn() -> None:
+    now = START
+    vitals = Vitals(lambda: now, 60.0)
+    vitals.stand_by("process 7 works on the mirror")
+    now += 10_000
+    waiting = judge(vitals, now)
+    assert (waiting.status, waiting.ok) == ("standby", True)
+    assert waiting.in_words() == "standing by: process 7 works on the mirror"
+    assert vitals.missed_since == now
+    vitals.stand_by(None)
+    assert judge(vitals, now + 100).status == "starting"
+    assert judge(vitals, now + 211).status == "failing"

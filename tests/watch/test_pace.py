@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hisync.errors import BusyError, RetryLaterError, SlowDownError, StopError
+from hisync.errors import BusyError, LostServerError, RetryLaterError, SlowDownError, StopError
 from hisync.pace import LONGEST_LOCAL_WAIT, LONGEST_WAIT, Pace
 
 HOUR = 3600.0
@@ -54,3 +54,12 @@ def test_the_services_own_word_is_the_least() -> None:
 def test_the_databases_trouble_is_looked_at_more_often() -> None:
     pace = Pace(60, 300, 0.0)
     assert [pace.note_trouble(BusyError("locked")) for _ in range(3)] == [LONGEST_LOCAL_WAIT] * 3
+
+
+def test_a_database_server_that_went_away_is_tried_again_within_seconds() -> None:
+    pace = Pace(60, 300, 0.0)
+    waits = [pace.note_trouble(LostServerError("gone")) for _ in range(8)]
+    assert waits == [1, 2, 5, 10, 20, 30, 30, 30]
+    assert pace.note_trouble(RetryLaterError("down")) == 60  # hiTask's trouble has just begun
+    pace.note_success()
+    assert pace.note_trouble(LostServerError("gone")) == 1

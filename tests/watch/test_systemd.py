@@ -31,7 +31,9 @@ def heard(server: socket.socket) -> list[str]:
 
 
 def test_ready_is_said_once_and_the_status_each_time(listening: socket.socket) -> None:
-    manager = ServiceManager({"NOTIFY_SOCKET": listening.getsockname()})
+    manager = ServiceManager(
+        {"NOTIFY_SOCKET": listening.getsockname(), "WATCHDOG_USEC": "30000000"}
+    )
     manager.alive()  # would start the manager's watch before there is anything to watch
     manager.ready("all is\nwell")
     manager.ready("held")

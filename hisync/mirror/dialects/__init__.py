@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
-from sqlalchemy import URL, BindParameter, ColumnElement, Connection, Engine, Table
+from sqlalchemy import URL, BindParameter, Column, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
-from hisync.errors import MirrorError
+from hisync.errors import ConfigurationError, MirrorError
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -147,6 +147,24 @@ class Dialect(Protocol):
             rows: their values by column; one that is left out is empty.
         """
 
+    def fill(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put rows into any table, none of which is there yet.
+
+        Args:
+            connection: the engine's write transaction.
+            table: the table.
+            rows: a value for each column, JSON as Python's own.
+        """
+
+    def last_number(self, connection: Connection, column: Column[Any]) -> int:
+        """The highest number that a column which counts up ever gave, 0 for none."""
+
+    def count_on(self, connection: Connection, column: Column[Any], last: int) -> None:
+        """Let a column that counts up give only numbers above one."""
+
+    def refuse_edits(self, connection: Connection, message: str) -> None:
+        """Refuse people's edits of every table, until the capture triggers are installed anew."""
+
     def is_listed(
         self, column: ColumnElement[Any], keys: BindParameter[Any]
     ) -> ColumnElement[bool]:
@@ -182,12 +200,24 @@ def named(backend: str) -> Dialect:
 
     Raises:
         LookupError: if there is none.
+        ConfigurationError: if its driver is not installed.
     """
     if backend == "sqlite":
         from hisync.mirror.dialects import sqlite
 
         return cast("Dialect", sqlite)
     if backend == "postgresql":
+        try:
+            import psycopg  # noqa: F401 - every module of the package needs it
+        except ImportError as error:
+            raise ConfigurationError(
+                [
+                    (
+                        "database.url: PostgreSQL needs the driver psycopg: install it with "
+                        f'`pip install "hisync[postgres]"` ({error})'
+                    )
+                ]
+            ) from None
         from hisync.mirror.dialects import postgres
 
         return cast("Dialect", postgres)

@@ -1,8 +1,8 @@
 """Rows and keys by the thousand, and cells as they are stored, in PostgreSQL's way.
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
-neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `is_listed`, `as_list`,
-`all_numbers`, `raw`, `logged_cell`, `row_order`.
+neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `fill`, `last_number`,
+`count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Final
+from typing import cast as cast_type
 
 import orjson
+import psycopg
 from sqlalchemy import (
     JSON,
     BindParameter,
     Boolean,
+    Column,
     ColumnElement,
     Connection,
     Date,
@@ -33,6 +36,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
 
 AT_ONCE: Final = 2000
@@ -106,6 +110,46 @@ def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnEle
 def as_list(keys: Sequence[Any]) -> list[Any]:
     """The parameter for `is_listed`."""
     return list(keys)
+
+
+def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows into any table, none of which is there yet."""
+    preparer = connection.dialect.identifier_preparer
+    columns = [(str(c.name), isinstance(c.type, JSON)) for c in table.c]
+    names = ", ".join(preparer.quote(name) for name, _ in columns)
+    session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
+    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN"
+    try:
+        with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(
+                    [_json_cell(row[name]) if is_json else row[name] for name, is_json in columns]
+                )
+    except psycopg.Error as error:  # which SQLAlchemy has not seen
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+
+
+def _json_cell(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def last_number(connection: Connection, column: Column[Any]) -> int:
+    """The highest number that a column which counts up ever gave, 0 for none."""
+    query = (
+        "SELECT coalesce(pg_sequence_last_value("
+        "pg_get_serial_sequence(quote_ident(%s), %s)::regclass), 0)"
+    )
+    found = connection.exec_driver_sql(query, (column.table.name, column.name))
+    return int(found.scalar_one())
+
+
+def count_on(connection: Connection, column: Column[Any], last: int) -> None:
+    """Let a column that counts up give only numbers above one."""
+    if last:
+        connection.exec_driver_sql(
+            "SELECT setval(pg_get_serial_sequence(quote_ident(%s), %s), %s)",
+            (column.table.name, column.name, last),
+        )
 
 
 def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:

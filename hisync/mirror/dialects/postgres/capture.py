@@ -7,7 +7,8 @@ passes the gate (`connection`) and may not be a TRUNCATE, which would go by unse
 hiTask alone fills refuse every edit.
 
 A function is compared by its source with what this version declares, a trigger by what was noted in
-its comment when it was made. Public: `install_capture`, `missing_triggers`, `schema_version`.
+its comment when it was made. Public: `install_capture`, `missing_triggers`, `refuse_edits`,
+`schema_version`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,19 @@ def install_capture(connection: Connection) -> None:
             _note(connection, name, trigger)
     for name in sources.keys() - functions.keys():
         connection.exec_driver_sql(f"DROP FUNCTION {name}()")
+
+
+def refuse_edits(connection: Connection, message: str) -> None:
+    """Refuse people's edits of every table, until the capture triggers are installed anew."""
+    unmarked = UNMARKED.format(schema=_schema(connection).replace("'", "''"))
+    for table in EDITED_TABLES:
+        name = f"{_PREFIX}{table}_moved"
+        events = f"BEFORE INSERT OR UPDATE OR DELETE ON {table}"
+        when = f"{events} FOR EACH STATEMENT WHEN ({unmarked})"
+        trigger = _Trigger(table, when, f"{_PREFIX}refuse", f"hisync: {message}")
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+        connection.exec_driver_sql(trigger.statement(name).replace("%", "%%"))
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
 
 
 def missing_triggers(connection: Connection) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hisync.mirror.dialects import BOOKS, WRITE
 
@@ -89,6 +89,8 @@ def _stand_at_gate(session: psycopg.Connection[Any], *, last: bool) -> bool:
             raise OperationalError(None, None, error) from error
         session.execute("ROLLBACK TO SAVEPOINT gate")
         return False
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
     session.execute("SET LOCAL lock_timeout TO DEFAULT")
     session.execute("RELEASE SAVEPOINT gate")
     return True

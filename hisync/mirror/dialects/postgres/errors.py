@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from hisync.errors import BusyError, FullError, MirrorError
+from hisync.errors import BusyError, FullError, LostServerError, MirrorError
 
 _BUSY: Final = {
     "55P03": "someone else's transaction holds it: commit or roll it back there, hisync will try "
@@ -25,7 +25,11 @@ _HINTS: Final = {
     "42501": "grant this role what it needs on the schema and its tables",
     "42P01": "run `hisync db upgrade`",
     "53300": "the server has no connection left: close some, or raise its limit",
+}
+_LOST: Final = {
     "57P01": "the server is being stopped: hisync will try again",
+    "57P02": "the server has crashed: hisync will try again",
+    "57P03": "the server is not ready yet: hisync will try again",
 }
 _SAID: Final = {
     "password authentication": _HINTS["28P01"],
@@ -52,14 +56,16 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
         return BusyError(described(_BUSY[state]))
     if state in _FULL:
         return FullError(described(_FULL[state]))
+    if state in _LOST:
+        return LostServerError(described(_LOST[state]))
     if state in _HINTS:
         return MirrorError(described(_HINTS[state]))
     if state.startswith("23") or state == "P0001":
         return MirrorError(described(_PEOPLES_OWN))
     if isinstance(error, OperationalError | InterfaceError):
         unreachable = "check that the server runs and can be reached; hisync will try again"
-        hint = next((text for words, text in _SAID.items() if words in reason), unreachable)
-        return MirrorError(described(hint))
+        hint = next((text for words, text in _SAID.items() if words in reason), None)
+        return MirrorError(described(hint)) if hint else LostServerError(described(unreachable))
     return None
 
 

@@ -7,11 +7,12 @@ whose lock went to another. Public: `AdvisoryLock`.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hisync.errors import LockedError
 from hisync.mirror.dialects.postgres.connection import WRITER
@@ -42,6 +43,10 @@ class AdvisoryLock:
     def release(self) -> None:
         """Give it back."""
         self._wanted = False
+        if self._session is not None:
+            # The server may come to the end of a session later than its client goes on.
+            with suppress(psycopg.Error):
+                self._session.execute("SELECT pg_advisory_unlock_all()")
         self._drop()
 
     def holds(self) -> bool:
@@ -80,11 +85,15 @@ class AdvisoryLock:
 
     def _take(self) -> bool:
         session = own_session(self._engine)
-        taken = session.execute(
-            "SELECT pg_try_advisory_lock(%s, "
-            "hashtext(coalesce(nullif(%s, ''), current_schema()::text)))",
-            (WRITER, self._schema),
-        ).fetchone()
+        try:
+            taken = session.execute(
+                "SELECT pg_try_advisory_lock(%s, "
+                "hashtext(coalesce(nullif(%s, ''), current_schema()::text)))",
+                (WRITER, self._schema),
+            ).fetchone()
+        except psycopg.Error as error:  # the server went away just now
+            session.close()
+            raise DBAPIError.instance(None, None, error, psycopg.Error) from error
         if taken is None or not taken[0]:
             session.close()
             return False

@@ -2,18 +2,24 @@
 
 They are made after the migrations and made again whenever they are missing or of another version.
 Each says in its comment that hisync made it, so one of the same name that is somebody's own is left
-alone. Public: `install_views`, `views_to_make`, `taken_names`.
+alone. The comments of tables and columns are written with them, and are part of their version:
+what people wrote there instead stays until the next. Public: `install_views`, `views_to_make`,
+`taken_names`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
 from hisync.mirror.dialects.views import NAME, PLACES, all_items, project_from, title_of
+from hisync.mirror.meanings import VIEW_COLUMNS
+from hisync.mirror.tables import ITEM_TABLES, metadata
 
 _OURS: Final = "made by hisync, and made again by it: "
 
@@ -140,17 +146,55 @@ def views_to_make(connection: Connection) -> list[str]:
 
 
 def install_views(connection: Connection) -> None:
-    """Make the views that are missing or of another version."""
+    """Make the views that are missing or of another version, and say what everything means."""
+    made = False
     for name in views_to_make(connection):
         query = VIEWS[name][1].replace("%", "%%")
         connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} AS {query}")
-        quoted = _comment(name).replace("'", "''")
-        connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{quoted}'")
+        connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS {_quoted(_comment(name))}")
+        _comment_on(connection, name, _view_columns(name))
+        made = True
+    if made:
+        for table in _commented():
+            about = f"COMMENT ON TABLE {table.name} IS {_quoted(table.comment or '')}"
+            connection.exec_driver_sql(about)
+            _comment_on(connection, table.name, {c.name: c.comment or "" for c in table.c})
+
+
+def _comment_on(connection: Connection, relation: str, columns: Mapping[str, str]) -> None:
+    for column, meaning in columns.items():
+        about = f"COMMENT ON COLUMN {relation}.{column} IS {_quoted(meaning)}"
+        connection.exec_driver_sql(about)
+
+
+def _view_columns(view: str) -> dict[str, str]:
+    """What each column of a view means."""
+    meant = dict(VIEW_COLUMNS[view])
+    if view == "items":
+        tasks = ITEM_TABLES["tasks"].c
+        meant |= {name: tasks[name].comment or "" for name in meant if name in tasks}
+    return meant
+
+
+def _commented() -> list[Table]:
+    """The tables that mean anything to anyone."""
+    return [table for table in metadata.tables.values() if table.comment]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
+
+
+@cache
+def _texts() -> str:
+    """All comments there are, told apart from those of other versions."""
+    said = [(t.name, t.comment, [(c.name, c.comment) for c in t.c]) for t in _commented()]
+    return repr((said, VIEW_COLUMNS))
 
 
 def _comment(name: str) -> str:
     meaning, query = VIEWS[name]
-    return f"{_OURS}{meaning} ({hashlib.sha256(query.encode()).hexdigest()[:16]})"
+    return f"{_OURS}{meaning} ({hashlib.sha256((query + _texts()).encode()).hexdigest()[:16]})"
 
 
 def _found(connection: Connection) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 `put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
 does for each row of an `executemany` (names, types, processors) would be a third of a first
-mirror. Public: `insert`, `put_rows`, `is_listed`, `as_list`, `all_numbers`, `raw`,
-`logged_cell`, `row_order`.
+mirror. Public: `insert`, `put_rows`, `fill`, `last_number`, `count_on`,
+`is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -117,6 +117,25 @@ def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnEle
     """The condition that a column is in a list, which comes as one parameter."""
     each = func.json_each(keys).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows into any table, none of which is there yet."""
+    connection.execute(insert(table), list(map(dict, rows)))
+
+
+def last_number(connection: Connection, column: Column[Any]) -> int:
+    """The highest number that a column which counts up ever gave, 0 for none."""
+    query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+    row = connection.exec_driver_sql(query, (column.table.name,)).first()
+    return int(row[0]) if row else 0
+
+
+def count_on(connection: Connection, column: Column[Any], last: int) -> None:
+    """Let a column that counts up give only numbers above one."""
+    name = column.table.name
+    connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
+    connection.exec_driver_sql("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
 
 
 def as_list(keys: Sequence[Any]) -> str | None:

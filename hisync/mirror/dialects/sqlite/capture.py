@@ -8,7 +8,7 @@ statement inside a trigger has a conflict clause, since the outer statement's wo
 
 The triggers of `time_entries` also keep the totals of the items (`ledger`). BEFORE triggers refuse
 every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
-`installed_triggers`, `install_capture`, `missing_triggers`, `NOT_POSTING`.
+`installed_triggers`, `install_capture`, `missing_triggers`, `refuse_edits`, `NOT_POSTING`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,18 @@ def install_capture(connection: Connection) -> None:
     missing = declared.keys() - installed_triggers(connection).keys()
     for name in sorted(missing):
         connection.exec_driver_sql(declared[name])
+
+
+def refuse_edits(connection: Connection, message: str) -> None:
+    """Refuse people's edits of every table, until the capture triggers are installed anew."""
+    words = f"hisync: {message}".replace("'", "''")
+    for table in EDITED_TABLES:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            name, sql = _trigger(
+                table, f"moved_{event.lower()}", f"BEFORE {event}", _UNMARKED, [_refuse(words)]
+            )
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+            connection.exec_driver_sql(sql)
 
 
 def missing_triggers(connection: Connection) -> list[str]:

@@ -1,0 +1,76 @@
+"""`hisync db copy`: what it says, and that the old place is told apart from the new one."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Site, until
+from tests.postgres import server
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """An empty database on the server."""
+    name = server().create()
+    yield name
+    server().drop(name)
+
+
+def test_a_mirror_is_moved_and_synced_from_there_and_the_old_one_is_refused(
+    site: Site, database: str
+) -> None:
+    site.run("sync")
+    site.sql("INSERT INTO tasks (title) VALUES ('unsent')")
+    url = server().url(database)
+    done = site.run("db", "copy", "--to", url, "--schema", "hitask")
+    assert done.returncode == 0, done.stderr
+    assert re.match(rf"moved to {re.escape(url)}, schema hitask: \d+ projects, ", done.stdout)
+    assert f"the old mirror, {site.database}, stays as it is; it takes no edits" in done.stdout
+    toml = "\n".join(done.stdout.splitlines()[2:5])
+    assert tomllib.loads(toml) == {"database": {"url": url, "schema": "hitask"}}
+    for command in (["sync"], ["run"], ["changes", "list"], ["verify"]):
+        refused = site.run(*command)
+        assert refused.returncode == 1
+        assert f"this mirror was moved to {url}, schema hitask at " in refused.stderr
+    assert f"this mirror was moved to {url}" in site.run("status").stdout
+    assert "this mirror was moved to" in site.run("check", "--offline").stdout
+    site.configure(database={"url": url, "schema": "hitask"})
+    done = site.run("sync")
+    assert done.stdout.startswith("pulled 0 rows, pushed 1 changes, 0 conflicts, ")
+    assert [item.title for item in site.model.items()].count("unsent") == 1
+    back = site.run("db", "copy", "--to", "sqlite:///back.db")
+    assert f'url = "sqlite:///{site.folder}/back.db"' in back.stdout.splitlines()
+    assert "schema = " not in back.stdout
+    with closing(psycopg.connect(server().conninfo(database))) as session:
+        found = session.execute("SELECT count(*) FROM hitask.tasks WHERE title = 'unsent'")
+        assert found.fetchone() == (1,)
+    site.configure(database={"url": "sqlite:///back.db"})
+    assert site.run("sync").stdout.startswith("pulled 0 rows, pushed 0 changes")
+
+
+def test_a_running_daemon_is_named(site: Site, database: str) -> None:
+    process = site.start("run")
+    until(lambda: site.sql("SELECT 1 FROM tasks"))
+    done = site.run("db", "copy", "--to", server().url(database))
+    assert done.returncode == 75
+    text = f"{site.database}: another hisync (process {process.pid}) is working on this mirror"
+    assert f"{text}: stop it, then move the mirror" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "code"),
+    [
+        (["--to", "mysql://x/y"], '--to: must be "sqlite:///FILE" or', 2),
+        (["--to", "sqlite:///b.db", "--schema", "pg_x"], "--schema: must be lower-case", 2),
+        (["--to", "sqlite:///b.db"], "there is no mirror at", 1),
+    ],
+)
+def test_what_can_not_be_is_said(site: Site, options: list[str], reason: str, code: int) -> None:
+    done = site.run("db", "copy", *options)
+    assert (done.returncode, reason in done.stderr) == (code, True)
