@@ -16,8 +16,10 @@ from hisync.comment import Unit
 from hisync.items import Field, FieldType, Value
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 
-# Properties that the history calls otherwise than the item does.
+# Properties that the history calls otherwise than the item does. That of `message` was never seen:
+# the own names of a field are looked for as well.
 _HISTORY_NAMES: Final[Mapping[str, str]] = {
+    "message": "description",
     "tags": "tag",
     "start_date": "start",
     "end_date": "end",

@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 
 from hisync.claim import Claim
 from hisync.comment import Unit
+from hisync.doubts import fetch_telling
 from hisync.engine import Engine
-from hisync.errors import ServiceError, StopError
 from hisync.history import chronological
 from hisync.items import Access, Item, Value, Values, fields_of, same_value
 from hisync.ledger import add_again
@@ -57,7 +57,8 @@ def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwrit
     """Ask the history what a write went over, where its version jumped; no transaction is open.
 
     Raises:
-        ServiceError: if the history can't be read.
+        RetryLaterError: if the history can't be read for the moment.
+        StopError: if the login, key or account is refused.
     """
     if not was_jumped(claimed, item):
         return Overwritten(claimed)
@@ -67,7 +68,9 @@ def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwrit
         before=claimed.base.version if claimed.base else None,
         after=item.values.get("version"),
     )
-    history = engine.api.fetch_history(item.id)
+    history = fetch_telling(engine, claimed.intent.guid, item.id, "overwrite_unclear")
+    if history is None:
+        return Overwritten(claimed)
     return Overwritten(
         claimed,
         find_overwritten(engine, claimed, item, history),
@@ -78,25 +81,11 @@ def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwrit
 def look_up_overwritten(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> list[Overwritten]:
     """The same for updates whose answers were lost, once a pull shows their items.
 
-    A history that can't be read is logged and costs nothing more.
-
     Raises:
+        RetryLaterError: if a history can't be read for the moment.
         StopError: if the login, key or account is refused.
     """
-    found = []
-    for claimed, item in lost:
-        try:
-            found.append(look_for_overwritten(engine, claimed, item))
-        except StopError:
-            raise
-        except ServiceError as error:
-            note_unclear(engine, claimed, error)
-    return found
-
-
-def note_unclear(engine: Engine, claimed: Claim, error: ServiceError) -> None:
-    """What a write went over can't be told."""
-    engine.log.warning("overwrite_unclear", guid=claimed.intent.guid, error=error.message)
+    return [look_for_overwritten(engine, claimed, item) for claimed, item in lost]
 
 
 def record_overwritten(engine: Engine, connection: Connection, found: Overwritten) -> int:

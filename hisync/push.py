@@ -33,7 +33,6 @@ from hisync.mirror import changes
 from hisync.overwritten import (
     Overwritten,
     look_for_overwritten,
-    note_unclear,
     record_overwritten,
 )
 from hisync.plan.order import Step
@@ -169,8 +168,6 @@ def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -
             pushed.unclear = True
             pushed.trouble = error if isinstance(error, SlowDownError | UnreachableError) else None
             return
-        except ServiceError as error:
-            note_unclear(engine, claimed, error)
     with engine.mirror.writing() as connection:
         if item is not None:
             apply_items(engine, connection, [item], live=None, answering=intent)

@@ -16,8 +16,8 @@ from typing import Final
 
 from hisync.claim import Claim
 from hisync.comment import Unit
+from hisync.doubts import fetch_telling
 from hisync.engine import Engine
-from hisync.errors import ServiceError, StopError
 from hisync.history import chronological, read_total
 from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
@@ -56,7 +56,7 @@ def lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
 def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[int, bool]:
     """Ask the history about totals whose answers got lost and that a pull leaves open.
 
-    No transaction may be open.
+    No transaction may be open. Raises as `fetch_telling` does.
 
     Returns:
         Whether our total arrived, by the item's id; only for items where the answer is neither
@@ -115,14 +115,8 @@ def lost_minutes(claimed: Claim, totals: Sequence[int]) -> int:
 
 
 def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
-    try:
-        history = engine.api.fetch_history(item.id)
-    except StopError:
-        raise
-    except ServiceError as error:
-        engine.log.warning("total_unclear", guid=base.guid, error=error.message)
-        history = list[Unit]()
-    totals = _totals(engine, history, intent.started_at)
+    history = fetch_telling(engine, base.guid, item.id, "total_unclear")
+    totals = _totals(engine, history or (), intent.started_at)
     if totals:
         return (intent.sent[SPENT] or 0) in totals
     # No word of it: two writes since we read are ours and theirs, one is theirs alone.

@@ -474,9 +474,12 @@ class Colleagues(Actor):
         if not units:
             return None
         unit = self.rng.choice(units)
+        try:
+            self.model.delete_comment(unit.id, user=self.model.team.users[unit.user_id])
+        except ApiError:
+            return None  # they don't see that item any more
         self.marks.supersede(unit.value)
         self.uncommented.add(unit.id)
-        self.model.delete_comment(unit.id, user=self.model.team.users[unit.user_id])
         return f"delete comment {unit.id}"
 
     def spend(self) -> str | None:

@@ -69,6 +69,13 @@ PLANTS: Final = (
         f"{_SCENARIO} 'the next list is empty'",
     ),
     Plant(
+        "an unreadable history is taken for one that says nothing",
+        "hisync/doubts.py",
+        "LOOKS: Final = 5",
+        "LOOKS: Final = 1",
+        f"{_SCENARIO} 'the history unreadable'",
+    ),
+    Plant(
         "the base moves when a change is sent",
         "hisync/claim.py",
         "    intents.save_intent(connection, intent)\n",

@@ -399,6 +399,28 @@ EDITS: Final = (
         settles=False,
     ),
     Scenario(
+        "a value is written over, our answer lost and the history unreadable for a while",
+        given=TASK,
+        when=[
+            RENAME,
+            during(PUT, edits("task", title="theirs")),
+            fault(f"{PUT}:drop_after:1", "GET /item/history:html=502:3"),
+            *(cycle for _ in range(4)),
+        ],
+        keeps=["ours", "theirs"],
+        settles=False,
+    ),
+    Scenario(
+        "a colleague edits a description that we edit between our read and our write",
+        given=TASK,
+        when=[
+            "UPDATE tasks SET message = 'ours' WHERE guid = :task",
+            during(PUT, edits("task", message="theirs")),
+        ],
+        keeps=["ours", "theirs"],
+        settles=False,
+    ),
+    Scenario(
         "the server wants the title with every edit, and a colleague renames the item meanwhile",
         given=TASK,
         traits=["put_needs_guid_and_title"],
