@@ -76,7 +76,10 @@ class ServiceError(HisyncError):
         code: the body's `response_status`, None when it has none.
         message: hiTask's own words or a description of what was wrong with the answer.
         retry_after: seconds that the service asked us to wait, None when it didn't say.
+        at_login: whether it was the answer to the login that the request needed.
     """
+
+    at_login: bool = False
 
     def __init__(
         self,
