@@ -4,7 +4,7 @@
     ├── ConfigurationError      fix the named keys; exit 2
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
-    │   ├── BusyError           someone's transaction holds the database: again in a while
+    │   ├── BusyError           a transaction holds the database, or its server is away: again
     │   ├── FullError           the disk is full: again once there is room
     │   ├── LockedError         another hisync holds the mirror
     │   └── StaleWriterError    another hisync has taken over: this one must stop
@@ -49,7 +49,10 @@ class SchemaError(MirrorError):
 
 
 class BusyError(MirrorError):
-    """Someone else's transaction holds the database; nothing was lost, it works again later."""
+    """Someone else's transaction holds the database, or its server can't be reached for the moment.
+
+    Nothing was lost, it works again later.
+    """
 
 
 class FullError(MirrorError):
