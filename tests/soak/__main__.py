@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--days", type=float, default=30, help="of virtual time")
+    parser.add_argument(
+        "--days", type=float, default=30, help="of virtual time, the last 1.25 quiet"
+    )
     parser.add_argument("--real", type=float, metavar="MINUTES", help="of real time instead")
     parser.add_argument("--items", type=int, default=300, help="of the account at first")
     parser.add_argument("--budget", type=int, help="requests a minute (60; 30 in real time)")

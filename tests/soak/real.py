@@ -30,7 +30,7 @@ from tests.outside import (
     unfinished,
 )
 from tests.soak.life import Event, Habits, Life, calendar
-from tests.soak.virtual import resident_memory
+from tests.soak.process import resident_memory
 
 SPELLS: Final = ("429", "code 67", "503", "no network")
 """The other two make the daemon rest for longer than this takes: those are for virtual time."""
