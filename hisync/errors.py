@@ -5,8 +5,8 @@
     ├── MirrorError             fix the database; exit 1
     │   ├── SchemaError         a table, trigger or revision is not as it must be
     │   │   └── MovedError           it was moved to another database: use that one
-    │   ├── LostServerError     the database server can't be reached: again in seconds
     │   ├── BusyError           someone's transaction holds the database: again in a while
+    │   │   └── LostServerError      the database server can't be reached: again in seconds
     │   ├── FullError           the disk is full: again once there is room
     │   ├── LockedError         another hisync holds the mirror
     │   └── StaleWriterError    another hisync has taken over: this one must stop
@@ -54,12 +54,12 @@ class MovedError(SchemaError):
     """The mirror was moved to another database, or is a copy of one that is not finished."""
 
 
-class LostServerError(MirrorError):
-    """The database server can't be reached, or ended the connection; nothing was lost."""
-
-
 class BusyError(MirrorError):
     """Someone else's transaction holds the database; nothing was lost, it works again later."""
+
+
+class LostServerError(BusyError):
+    """The database server can't be reached, or ended the connection; nothing was lost."""
 
 
 class FullError(MirrorError):
@@ -86,7 +86,10 @@ class ServiceError(HisyncError):
         code: the body's `response_status`, None when it has none.
         message: hiTask's own words or a description of what was wrong with the answer.
         retry_after: seconds that the service asked us to wait, None when it didn't say.
+        at_login: whether it was the answer to the login that the request needed.
     """
+
+    at_login: bool = False
 
     def __init__(
         self,

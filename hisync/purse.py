@@ -42,6 +42,9 @@ LEASE_LIFE: Final = 5.0
 LEASE: Final = 10
 """Requests booked at once, at most."""
 
+WORTH_SAYING: Final = 1.0
+"""Seconds from which on a wait is logged; a queue longer than the budget waits for each request."""
+
 ROOM_AHEAD: Final = 4
 """The smallest budget of which one request is booked ahead for the next poll."""
 
@@ -197,7 +200,7 @@ class Purse:
                 raise SlowDownError(
                     f"hiTask asked to be left alone for another {wait:.0f} s", retry_after=wait
                 )
-            if not said:
+            if not said and wait >= WORTH_SAYING:
                 said = True
                 self._log.info("budget_spent", cause=cause, wait_seconds=round(wait, 1))
             self._pause(wait)

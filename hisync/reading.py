@@ -110,6 +110,7 @@ def _is_the_deltas_own(error: RetryLaterError) -> bool:
     """Whether another request may fare better: neither the way nor the whole service fails."""
     return not (
         isinstance(error, SlowDownError | UnreachableError)
+        or error.at_login
         or error.status in {None, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
         or error.retry_after is not None
     )

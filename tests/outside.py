@@ -276,10 +276,10 @@ def hisync(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def sandbox() -> Iterator[str]:
+def sandbox(items: int = 5) -> Iterator[str]:
     """`hisync sandbox` as a process of its own; its base URL."""
     server = subprocess.Popen(
-        command("sandbox", "--port", "0", "--items", "5"),
+        command("sandbox", "--port", "0", "--items", str(items)),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -294,15 +294,19 @@ def sandbox() -> Iterator[str]:
         server.stdout.close()
 
 
-def configure(folder: Path, base_url: str) -> None:
-    """Write a configuration that is in a hurry."""
+def configure(
+    folder: Path, base_url: str, *, per_minute: int = 3000, poll: int = 1, delay: int = 0
+) -> None:
+    """Write a configuration, by default one that is in a hurry."""
     from hisync.sandbox import API_KEY, LOGIN, PASSWORD
 
     path = folder / "config.toml"
     path.write_text(
         f'[hitask]\nbase_url = "{base_url}"\nlogin = "{LOGIN}"\npassword = "{PASSWORD}"\n'
-        f'api_key = "{API_KEY}"\n[log]\nlevel = "debug"\n[rate]\nrequests_per_minute = 3000\n'
-        "[sync]\npoll_interval = 1\npush_delay = 0\n[safety]\nmax_push_deletes = 100000\n"
+        f'api_key = "{API_KEY}"\n[log]\nlevel = "debug"\n'
+        f"[rate]\nrequests_per_minute = {per_minute}\n"
+        f"[sync]\npoll_interval = {poll}\npush_delay = {delay}\n"
+        "[safety]\nmax_push_deletes = 100000\n"
     )
     path.chmod(0o600)
 

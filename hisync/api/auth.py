@@ -200,6 +200,7 @@ class SessionAuth(httpx.Auth):
             error = StopError(error.message, status=error.status, code=error.code)
         if isinstance(error, StopError):
             self._refusal = error
+        error.at_login = True
         self._errors.say(error, "GET", LOGIN_PATH)
         return error
 

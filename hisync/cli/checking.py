@@ -131,5 +131,5 @@ def _budget(config: Config, mirror: Mirror) -> Finding:
     with mirror.reading() as connection:
         booked = requests.booked_since(connection, time.time() - 60)
     budget = config.rate.requests_per_minute
-    text = f"{booked} of {budget} requests in the last minute"
+    text = f"{booked} of {budget} requests booked in the last minute"
     return Finding("rate budget", ok=booked < budget, text=text)

@@ -57,7 +57,7 @@ class Status:
         conflicts_open: conflicts that nobody has settled.
         open_conflicts: the newest of those.
         conflicts: conflicts recorded in all.
-        requests_last_minute: requests booked lately.
+        requests_last_minute: requests booked lately, a few of which may not have been sent.
         requests_last_hour: what they were for in the last hour: requests by cause.
         requests_failed: how many of those did not go well.
         requests_per_minute: the budget.

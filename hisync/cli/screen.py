@@ -75,7 +75,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
 
 def _budget(status: Status) -> str:
     used = f"{status.requests_last_minute} of {status.requests_per_minute} requests"
-    said = f"{used} in the last minute"
+    said = f"{used} booked in the last minute"
     allowed = status.requests_allowed
     if allowed is not None and allowed < status.requests_per_minute:
         said += f"; slowed down to {allowed} because hiTask complained"

@@ -1,7 +1,9 @@
 """The daemon with everything around it: monitor, hooks, service manager.
 
-What can't be opened for the moment (a full disk, someone's open transaction) is waited for, with
-the monitor and the service manager told why; a standby waits for another daemon's end, too.
+What can't be opened for the moment (a full disk, someone's open transaction, a server that is away)
+is waited for, with the monitor and the service manager told why. Under a service manager, for which
+ending would only mean to be started again and again, so is whatever somebody has to mend. A
+standby waits for another daemon's end, too.
 Public: `serve`, `announced`.
 """
 
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
     from hisync.watch.systemd import ServiceManager
     from hisync.watch.vitals import Vitals
 
-OPEN_AGAIN: Final = 5.0
-"""Seconds between two attempts to open a mirror that can't be opened for the moment."""
+OPEN_AGAIN: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""Seconds between two attempts to open a mirror that can't be opened; the last from then on."""
 
 LOOK_AGAIN: Final = 1.0
 """Seconds between two looks of a standby at whether the mirror has become free."""
@@ -170,14 +172,16 @@ def _open_patiently(
     while not stop.is_set():
         try:
             engine = stack.enter_context(open_engine(config, stop, vitals))
-        except (BusyError, FullError) as error:
+        except MirrorError as error:
+            if not _is_waited_for(error, manager):
+                raise
             failures += 1
             vitals.note_trouble(error, str(error))
             manager.ready(f"waiting: {error}")
             if failures == 1:
                 kind = type(error).__name__
                 log.warning("trouble_started", error=str(error), kind=kind)
-            _wait_alive(stop, manager)
+            _wait_alive(stop, manager, OPEN_AGAIN[min(failures, len(OPEN_AGAIN)) - 1])
         else:
             if failures:
                 log.info("trouble_ended", failures=failures)
@@ -213,9 +217,13 @@ def _stand_by(
         manager.ready("taking over")
 
 
-def _wait_alive(
-    stop: threading.Event, manager: ServiceManager, seconds: float = OPEN_AGAIN
-) -> None:
+def _is_waited_for(error: MirrorError, manager: ServiceManager) -> bool:
+    if isinstance(error, LockedError):
+        return False  # a second daemon has nothing to do here
+    return manager.listens or isinstance(error, BusyError | FullError)
+
+
+def _wait_alive(stop: threading.Event, manager: ServiceManager, seconds: float) -> None:
     manager.alive()
     step = min(seconds, (manager.watchdog_seconds or seconds) / 4)
     until = time.monotonic() + seconds

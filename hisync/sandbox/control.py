@@ -1,6 +1,7 @@
 """The sandbox's own paths, for whoever runs it: look inside, cause trouble, play the colleague.
 
     GET    /sandbox/state         counts, requests so far, the last ones, faults and traits
+                                  (`?last=50`: so many of the last requests, else 20)
     POST   /sandbox/faults        switch faults on: a JSON list of objects or short texts
     DELETE /sandbox/faults        switch all faults off
     PUT    /sandbox/traits        change traits: a JSON object
@@ -50,8 +51,8 @@ def handle(service: Service, request: Request) -> Response:
         return error_response(ApiError(INVALID_JSON, str(error)))
 
 
-def _show_state(service: Service, _: Request) -> object:
-    model = service.model
+def _show_state(service: Service, request: Request) -> object:
+    model, last = service.model, max(1, read_id("last", request.query.get("last", "20")))
     return {
         "items": len(model.store.live),
         "archived": len(model.store.archived),
@@ -60,7 +61,7 @@ def _show_state(service: Service, _: Request) -> object:
         "sessions": len(model.team.sessions),
         "latest": model.latest,
         "requests": dict(sorted(service.requests.items())),
-        "last_requests": [asdict(each) for each in list(service.log)[-20:]],
+        "last_requests": [asdict(each) for each in list(service.log)[-last:]],
         "faults": service.faults.describe(),
         "traits": asdict(service.traits),
     }

@@ -31,8 +31,12 @@ _LOGIN, _LOGOUT = "/user/authenticate", "/user/logout"
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One API request as the sandbox remembers it: without parameters, so without secrets."""
+    """One API request as the sandbox remembers it: without parameters, so without secrets.
 
+    `at` is when it arrived, in seconds since the epoch.
+    """
+
+    at: float
     method: str
     path: str
     route: str
@@ -90,9 +94,9 @@ class Service:
         self.log.clear()
 
     def _handle_api(self, request: Request, path: str) -> Response:
-        fault = None
+        fault, arrived = None, self.model.clock()
         try:
-            self._limit.check(self.traits, request, to_ms(self.model.clock()))
+            self._limit.check(self.traits, request, to_ms(arrived))
         except ApiError as error:
             response = error_response(error)
         else:
@@ -102,7 +106,8 @@ class Service:
         self.requests[route] += 1
         effect = fault.effect if fault else ""
         status = 0 if response.drop == "connection" else response.status
-        self.log.append(Logged(request.method, path, route, status, response.drop, effect))
+        at = arrived.timestamp()
+        self.log.append(Logged(at, request.method, path, route, status, response.drop, effect))
         return response
 
     def _strike(self, fault: Fault, request: Request, path: str) -> Response:

@@ -27,6 +27,11 @@ class ServiceManager:
         microseconds = environment.get("WATCHDOG_USEC", "") if meant else ""
         self.watchdog_seconds = int(microseconds) / 1e6 if microseconds.isdigit() else None
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is one, which would start us again if we ended."""
+        return bool(self._address)
+
     def ready(self, status: str) -> None:
         """It has started, well or in a state that the words describe; said once."""
         lines = [f"STATUS={_one_line(status)}"]

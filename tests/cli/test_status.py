@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -236,6 +237,16 @@ def test_it_names_the_daemon_and_what_it_stands_in_the_way_of(site: Site) -> Non
     text = site.run("status").stdout
     assert f"running, process {daemon.pid}" in text
     assert f"stop process {daemon.pid} first" in text
+
+
+def test_what_was_booked_is_not_called_sent(site: Site) -> None:
+    site.run("sync")
+    text = site.run("status").stdout
+    sent = sum(site.sandbox.service.requests.values())
+    assert f"\nlast hour     {sent} requests: " in text
+    found = re.search(r"\nrate budget   (\d+) of \d+ requests booked in the last minute", text)
+    assert found is not None
+    assert int(found[1]) >= sent
 
 
 def test_the_keys_of_its_json_stay(site: Site) -> None:

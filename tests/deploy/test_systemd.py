@@ -170,6 +170,22 @@ def test_a_faulty_configuration_is_not_tried_again(machine: Machine) -> None:
     override(machine, "RestartSec=200ms")
 
 
+def test_a_schema_that_is_newer_is_waited_for_and_no_crash_loop(machine: Machine) -> None:
+    """Not for the sake of RestartSteps, which this systemd may be too old for."""
+    override(machine, "RestartSec=200ms")
+    set_revision = "UPDATE sync_schema_version SET version_num = "
+    known = machine.run(f"sqlite3 {DATABASE} 'SELECT version_num FROM sync_schema_version'")
+    machine.run(f"systemctl stop hisync; sqlite3 {DATABASE} \"{set_revision} '9999'\"")
+    machine.run("systemctl start hisync")
+    time.sleep(1.5)
+    assert (machine.show("ActiveState"), machine.show("NRestarts")) == ("active", "0")
+    assert "install a newer hisync" in machine.show("StatusText")
+    machine.run(
+        f"sqlite3 {DATABASE} \"{set_revision} '{known.strip()}'\"; systemctl restart hisync"
+    )
+    assert machine.show("StatusText").startswith("all is well")
+
+
 def test_it_stops_within_a_second_or_two_while_hitask_says_nothing(machine: Machine) -> None:
     override(machine, "Environment=HISYNC_SYNC__POLL_INTERVAL=1")
     machine.sandbox("POST", "faults", ["GET /item/delta/*:slow=60:1"])

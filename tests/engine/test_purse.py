@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from hisync.engine import Clock
 from hisync.errors import RetryLaterError, SlowDownError, UnreachableError
@@ -233,6 +234,18 @@ def test_the_books_are_no_edit_of_peoples(mirror: Mirror) -> None:
 
 
 # What hiTask complains about
+
+
+def test_a_wait_is_said_but_not_before_each_request_of_a_long_queue(mirror: Mirror) -> None:
+    minute = fresh(mirror, 10)
+    purse = minute.purse()
+    with capture_logs() as logs:
+        for number in range(30):
+            minute.grant(purse)
+            minute.now += 0.5 if number < 10 else 0.1
+    waits = [line["wait_seconds"] for line in logs if line["event"] == "budget_spent"]
+    assert 1 <= len(waits) <= 6
+    assert min(waits) >= 1
 
 
 def test_a_complaint_slows_everything_and_the_budget_comes_back(mirror: Mirror) -> None:

@@ -241,6 +241,18 @@ def test_a_lost_session_is_renewed_without_anyone_noticing(
     assert (summary.pushed, summary.trouble, titles(world)["new"]) == (1, None, 1)
 
 
+def test_a_login_that_fails_is_not_taken_for_a_failure_of_the_delta(world: World) -> None:
+    world.sync()
+    world.service.model.team.expire_sessions()
+    world.service.faults.add("GET /user/authenticate:status=500:1")
+    world.service.reset_log()
+    with pytest.raises(RetryLaterError, match="code 100"):
+        pull(world.engine)
+    assert [entry.path.split("/")[2] for entry in world.service.log] == ["delta", "authenticate"]
+    pull(world.engine)
+    assert "GET /item" not in world.service.requests
+
+
 def test_a_refused_login_stops_everything_and_loses_nothing(world: World) -> None:
     insert(world)
     world.crash()

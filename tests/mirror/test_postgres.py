@@ -374,7 +374,7 @@ def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
     held._session.close()
     with monkeypatch.context() as patch:
         patch.setattr(lock, "own_session", out_of_connections)
-        with pytest.raises(MirrorError, match="no connection left"):
+        with pytest.raises(BusyError, match="no connection left"):
             put(mirror, "g", "a")
     put(mirror, "g", "a")
 
@@ -589,7 +589,7 @@ def test_a_server_that_dies_is_named_and_its_restart_is_met(own_server: Server) 
         with pytest.raises(MirrorError):
             half_a_write(mirror, own_server)
         until_changed(watch)
-        with pytest.raises(MirrorError, match="can be reached; hisync will try again"):
+        with pytest.raises(BusyError, match="can be reached; hisync will try again"):
             put(mirror, "g", "a")
         own_server.start()
         put(mirror, "g", "a")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -94,6 +95,10 @@ def test_faults_and_traits_with_curl(sandbox: Running, http: httpx.Client) -> No
     assert state["items"] == 20
     assert state["requests"] == {"GET /item": 1}
     assert state["last_requests"][0]["status"] == 500
+    assert abs(state["last_requests"][0]["at"] - time.time()) < 60
+    http.get("/tag")
+    assert len(http.get(f"{control}/state?last=1").json()["last_requests"]) == 1
+    assert len(http.get(f"{control}/state?last=2").json()["last_requests"]) == 2
     assert [each["effect"] for each in state["faults"]] == ["drop_before"]
     assert state["traits"]["stubs"] is False
     assert API_KEY not in str(state)

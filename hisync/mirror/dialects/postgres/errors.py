@@ -14,6 +14,7 @@ _BUSY: Final = {
     "57014": "it took too long: hisync will try again",
     "40P01": "someone else's transaction stood in the way: hisync will try again",
     "40001": "someone else's transaction stood in the way: hisync will try again",
+    "53300": "the server has no connection left: close some, or raise its limit",
 }
 _FULL: Final = {"53100": "the disk is full: make room, nothing was lost"}
 _HINTS: Final = {
@@ -24,18 +25,21 @@ _HINTS: Final = {
     "3F000": "create the schema, or let this role create it",
     "42501": "grant this role what it needs on the schema and its tables",
     "42P01": "run `hisync db upgrade`",
-    "53300": "the server has no connection left: close some, or raise its limit",
 }
 _LOST: Final = {
     "57P01": "the server is being stopped: hisync will try again",
     "57P02": "the server has crashed: hisync will try again",
     "57P03": "the server is not ready yet: hisync will try again",
 }
-_SAID: Final = {
-    "password authentication": _HINTS["28P01"],
-    "no password supplied": _HINTS["28P01"],
-    "does not exist": "create it, or name another one in database.url",
-    "too many": _HINTS["53300"],
+_AWAY: Final[tuple[type[MirrorError], str]] = (
+    LostServerError,
+    "check that the server runs and can be reached; hisync will try again",
+)
+_SAID: Final[dict[str, tuple[type[MirrorError], str]]] = {
+    "password authentication": (MirrorError, _HINTS["28P01"]),
+    "no password supplied": (MirrorError, _HINTS["28P01"]),
+    "does not exist": (MirrorError, "create it, or name another one in database.url"),
+    "too many": (BusyError, _BUSY["53300"]),
 }
 """By what a server says that lets nobody in: the driver then knows no code."""
 
@@ -63,9 +67,8 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
     if state.startswith("23") or state == "P0001":
         return MirrorError(described(_PEOPLES_OWN))
     if isinstance(error, OperationalError | InterfaceError):
-        unreachable = "check that the server runs and can be reached; hisync will try again"
-        hint = next((text for words, text in _SAID.items() if words in reason), None)
-        return MirrorError(described(hint)) if hint else LostServerError(described(unreachable))
+        kind, hint = next((said for words, said in _SAID.items() if words in reason), _AWAY)
+        return kind(described(hint))
     return None
 
 
