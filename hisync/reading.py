@@ -84,6 +84,8 @@ def fetch_changes(engine: Engine) -> Reading:
     # Without a single stub, a delta that named them all may have stopped to.
     doubtful = mode is DeltaMode.NAMES_ALL and not answer.unchanged
     undecided = not named and (mode is DeltaMode.UNKNOWN or doubtful)
+    if mode is DeltaMode.PARTIAL and named and answer.unchanged:
+        undecided = True  # that it once lacked some may have been one faulty answer
     return Reading(answer, full=False, mode=mode, undecided=undecided)
 
 
@@ -102,7 +104,9 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     elif beside is not None and beside.undecided:
         stubs = beside.answer.unchanged or beside.mode is DeltaMode.NAMES_ALL
         names_all = bool(stubs) and beside.answer.ids == answer.ids
-        mode = DeltaMode.NAMES_ALL if names_all else DeltaMode.PARTIAL
+        # That one which named all of them names nothing is a faulty answer, and no new habit.
+        faulty = beside.mode is DeltaMode.NAMES_ALL and not beside.answer.ids
+        mode = DeltaMode.NAMES_ALL if names_all or faulty else DeltaMode.PARTIAL
     return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at)
 
 

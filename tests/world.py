@@ -39,6 +39,7 @@ class Time:
 
     def __init__(self, start: datetime = START) -> None:
         self.now = start.timestamp()
+        self.wrong = 0.0
 
     def __call__(self) -> float:
         self.now += 0.001
@@ -49,6 +50,11 @@ class Time:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+    def set_by(self, seconds: float) -> None:
+        """Somebody sets the clock, forwards or back; no time passes."""
+        self.now += seconds
+        self.wrong += seconds
 
 
 @dataclass

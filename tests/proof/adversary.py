@@ -65,7 +65,7 @@ class Adversary:
             sim.note(f"  adversary: dies at {sim.die_at}")
         if rng.random() < 0.03:
             jump = rng.choice([-86400.0, 86400.0, 3600.0, -3600.0])
-            sim.time.now += jump
+            sim.time.set_by(jump)
             sim.note(f"  adversary: clock {jump:+}")
         if rng.random() < 0.08:
             sim.service.model.team.expire_sessions()

@@ -207,6 +207,13 @@ LOST_ANSWERS: Final = tuple(
 
 LIES: Final = (
     Scenario(
+        "a list is empty once: what is deleted later shows without a full read, as ever",
+        given=PAIR,
+        when=[fault("GET /item/delta/*:empty_list:1"), cycle, cycle, drops("task"), cycle],
+        here={"task": None},
+        then=[titles("other")],
+    ),
+    Scenario(
         "a row is deleted while its create's answer is lost, and the next list is empty",
         given=PAIR,
         when=[

@@ -81,7 +81,7 @@ class Sim(World):
         die_at: the step at which the process dies, 0 for never.
         watchers: called at each moment, before the step is made.
         budget: requests a minute, 0 for no limit.
-        sent_at: when each request reached hiTask, in virtual seconds.
+        sent_at: when each request reached hiTask, in virtual seconds, whatever the clock says.
     """
 
     rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -335,7 +335,7 @@ class _Stepping(httpx.BaseTransport):
         sim = self._sim
         path = request.url.path.removeprefix("/api")
         sim.reach(Moment.SENDING, f"{request.method} {path} {request.content.decode()}")
-        sim.sent_at.append(sim.time.now)
+        sim.sent_at.append(sim.time.now - sim.time.wrong)
         try:
             response = self._inner.handle_request(request)
         except httpx.HTTPError as error:
