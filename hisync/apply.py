@@ -328,7 +328,13 @@ def _apply_to_dirty(
         spent = _has_spent(shown, intent, before, view)
         if view.direct and SPENT in intent.sent and not spent:
             ours = _refuse_time(engine, connection, shown, intent, ours)
-        proven = _proven(shown, intent, before, ours, log, direct=view.direct, spent=spent)
+        # A row that has hiTask's number is no new one, even if what was known of it got lost.
+        known = local is not None and local.id == shown.item.id
+        older = shown.base is None and (known or _maybe_older(intent, shown.values))
+        if view.direct or shown.base is not None or not known:
+            proven = _proven(
+                shown, intent, before, ours, log, direct=view.direct, spent=spent, maybe_older=older
+            )
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
@@ -358,6 +364,7 @@ def _proven(
     *,
     direct: bool,
     spent: bool,
+    maybe_older: bool,
 ) -> Values:
     """The base that the outcome of a write proves."""
     table = shown.item.table
@@ -369,7 +376,7 @@ def _proven(
         ours,
         columns_edited_after(table, log, intent.last_seq),
         direct=direct,
-        maybe_older=shown.base is None and _maybe_older(intent, shown.values),
+        maybe_older=maybe_older,
     )
     if SPENT in intent.sent:
         # Part of hiTask's total, or not: what else people added here is what is left to send.

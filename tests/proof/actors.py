@@ -474,13 +474,14 @@ class Colleagues(Actor):
         if not units:
             return None
         unit = self.rng.choice(units)
+        number, text = unit.id, unit.value
         try:
-            self.model.delete_comment(unit.id, user=self.model.team.users[unit.user_id])
+            self.model.delete_comment(number, user=self.model.team.users[unit.user_id])
         except ApiError:
             return None  # they don't see that item any more
-        self.marks.supersede(unit.value)
-        self.uncommented.add(unit.id)
-        return f"delete comment {unit.id}"
+        self.marks.supersede(text)
+        self.uncommented.add(number)
+        return f"delete comment {number}"
 
     def spend(self) -> str | None:
         item = self.pick()
