@@ -54,6 +54,7 @@ class Adversary:
         self.rng = rng
         self.late = late
         self.late_writes = 0
+        self.hidden: set[int] = set()
 
     def prepare(self) -> None:
         """Lay traps for the next cycle."""
@@ -76,8 +77,10 @@ class Adversary:
         method, _, path = request.partition(" ")
         chance = rng.random()
         if chance < 0.1 and request.startswith("GET /item"):
-            live = list(self.sim.service.model.store.live)
+            # Two complete answers in a row that lack an item are its proof: no two lies about one.
+            live = [n for n in self.sim.service.model.store.live if n not in self.hidden]
             some = tuple(rng.sample(live, min(len(live), rng.randrange(1, 3))))
+            self.hidden.update(some)
             fault = Fault("missing_ids", method, path, nth=rng.randrange(1, 3), ids=some)
         elif chance < 0.14 and request.startswith("GET /item"):
             fault = Fault("empty_list", method, path)
