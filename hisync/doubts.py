@@ -2,12 +2,13 @@
 
 Without it a value or minutes of somebody's may go unrecorded, so while it can't be read nothing is
 concluded: the pull fails and the next one asks again, a limited number of times, since nothing else
-is synced meanwhile. Public: `fetch_telling`.
+is synced meanwhile. Public: `fetch_telling`, `failing_later`, `Looks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from hisync.comment import Unit
@@ -19,9 +20,13 @@ from hisync.errors import (
     StopError,
     UnreachableError,
 )
+from hisync.mirror import state
 
 LOOKS: Final = 5
 """Failures after which a history is taken for unreadable."""
+
+BUSY_LOOKS: Final = 10
+"""The same where hiTask asks to be left alone: everything is, and that alone may pass."""
 
 
 def fetch_telling(engine: Engine, guid: str, item_id: int, event: str) -> Sequence[Unit] | None:
@@ -41,15 +46,66 @@ def fetch_telling(engine: Engine, guid: str, item_id: int, event: str) -> Sequen
         StopError: if the login, key or account is refused.
     """
     try:
-        units = engine.api.fetch_history(item_id)
-    except (StopError, SlowDownError, UnreachableError):
+        # One without any unit lacks at least our own write: it is asked for once more.
+        units = engine.api.fetch_history(item_id) or engine.api.fetch_history(item_id)
+    except (StopError, UnreachableError):
         raise
     except ServiceError as error:
-        if isinstance(error, RetryLaterError):
-            engine.doubts[guid] += 1
-            if engine.doubts[guid] < LOOKS:
-                raise
+        looks = BUSY_LOOKS if isinstance(error, SlowDownError) else LOOKS
+        if isinstance(error, RetryLaterError) and _count(engine, guid) < looks:
+            raise
         engine.log.warning(event, guid=guid, error=error.message)
-        return None
-    engine.doubts.pop(guid, None)
+        return None  # the count stays: the same pull may fail over another item, and ask again
+    _forget(engine, guid)
     return units
+
+
+def _count(engine: Engine, guid: str) -> int:
+    """One more failure; remembered, since a process may make only one look."""
+    with engine.mirror.writing() as connection:
+        known = dict(state.load(connection).doubts or {})
+        known[guid] = known.get(guid, 0) + 1
+        state.save(connection, doubts=known)
+    return int(known[guid])
+
+
+def _forget(engine: Engine, guid: str) -> None:
+    with engine.mirror.reading() as connection:
+        known = dict(state.load(connection).doubts or {})
+    if known.pop(guid, None) is not None:
+        with engine.mirror.writing() as connection:
+            state.save(connection, doubts=known or None)
+
+
+class Looks:
+    """Several looks of one pull, each of which is made although another failed.
+
+    Attributes:
+        failure: the first failure, None if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.failure: RetryLaterError | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One of them; what fails is kept for the end."""
+        try:
+            yield
+        except (SlowDownError, UnreachableError):
+            raise
+        except RetryLaterError as error:
+            self.failure = self.failure or error
+
+
+@contextmanager
+def failing_later() -> Iterator[Looks]:
+    """Make all looks before failing, so that each is counted: else their numbers add up.
+
+    Raises:
+        RetryLaterError: at the end, if one failed.
+    """
+    looks = Looks()
+    yield looks
+    if looks.failure is not None:
+        raise looks.failure

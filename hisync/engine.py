@@ -7,7 +7,6 @@ engine can run in a test's own world. Public: `Engine`, `Rules`, `Clock`, `Progr
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -95,7 +94,6 @@ class Engine:
             the seconds until the next cycle; returns what to call once it is committed.
         next_cycle_in: seconds until the next cycle, 0 where none follows.
         comments: what this process remembers about comments.
-        doubts: how often in a row a history could not be read that an outcome turns on, by row.
         log: where events go.
     """
 
@@ -111,5 +109,4 @@ class Engine:
     keep_books: Callable[[Connection, float], Callable[[], None]] = _no_books
     next_cycle_in: float = 0.0
     comments: Memory = field(default_factory=Memory)
-    doubts: Counter[str] = field(default_factory=Counter)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

@@ -160,6 +160,7 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
         "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
         "account_id": before.account_id or engine.api.account_id,
         "had_holes": before.had_holes and not reading.full,
+        "doubts": before.doubts if before.doubts and intents.load_intents(connection) else None,
         "zone_is_old": before.time_zone is not None and (reading.full or before.zone_is_old),
     }
     changed = {key: value for key, value in after.items() if getattr(before, key) != value}

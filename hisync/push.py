@@ -148,7 +148,6 @@ def _carry_out(engine: Engine, claimed: Claim, pushed: Pushed) -> None:
         pushed.failures = 0
     else:
         _finish(engine, claimed, item, pushed)
-        pushed.failures = 0
 
 
 def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -> None:
@@ -166,7 +165,9 @@ def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -
             # The answer alone is not all that has to be written down: the next pull asks again.
             _look_up(engine, claimed, f"what it went over is not known: {error}")
             pushed.unclear = True
-            pushed.trouble = error if isinstance(error, SlowDownError | UnreachableError) else None
+            pushed.failures += 1
+            if isinstance(error, SlowDownError | UnreachableError) or pushed.failures >= PATIENCE:
+                pushed.trouble = error
             return
     with engine.mirror.writing() as connection:
         if item is not None:
@@ -176,6 +177,7 @@ def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -
             leave_by_own_write(engine, connection, leaver, intent)
         pushed.conflicts += record_overwritten(engine, connection, over)
     pushed.sent += 1
+    pushed.failures = 0
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:

@@ -28,7 +28,8 @@ ENDPOINT_DEPRECATED = 86
 """hiTask's code for an endpoint that is no more."""
 
 BROKEN_AFTER = 2
-"""Failures in a row after which a delta that only ever fails is taken for missing."""
+"""Failures in a row after which a delta that only ever fails is taken for missing, and one that
+names nothing any more for one that names only what changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,16 @@ def fetch_changes(engine: Engine) -> Reading:
     if mode is DeltaMode.NONE:
         mode = DeltaMode.UNKNOWN
     named = known <= answer.ids
-    if mode is DeltaMode.UNKNOWN and named and answer.unchanged:
+    if mode is DeltaMode.UNKNOWN and named and answer.unchanged and not answer.items:
         # Every item that a full read showed, changed or not: a missing one would be gone.
         mode = DeltaMode.NAMES_ALL
     # Without a single stub, a delta that named them all may have stopped to.
     doubtful = mode is DeltaMode.NAMES_ALL and not answer.unchanged
     undecided = not named and (mode is DeltaMode.UNKNOWN or doubtful)
-    if mode is DeltaMode.PARTIAL and named and answer.unchanged:
+    if mode is DeltaMode.PARTIAL and named and answer.unchanged and not answer.items:
         undecided = True  # that it once lacked some may have been one faulty answer
-    return Reading(answer, full=False, mode=mode, undecided=undecided)
+    errors = before.delta_errors if undecided else 0
+    return Reading(answer, full=False, mode=mode, undecided=undecided, delta_errors=errors)
 
 
 def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Reading:
@@ -97,17 +99,19 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     answer = engine.api.fetch_items()
     engine.progress("reading", len(answer.items), None)
     mode = beside.mode if beside else DeltaMode(before.delta)
-    failed_at = before.delta_failed_at
+    failed_at, errors = before.delta_failed_at, 0
     if answer.cursor is None and mode is not DeltaMode.NONE:
         engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
         mode, failed_at = DeltaMode.NONE, engine.clock.time()
     elif beside is not None and beside.undecided:
         stubs = beside.answer.unchanged or beside.mode is DeltaMode.NAMES_ALL
         names_all = bool(stubs) and beside.answer.ids == answer.ids
-        # That one which named all of them names nothing is a faulty answer, and no new habit.
-        faulty = beside.mode is DeltaMode.NAMES_ALL and not beside.answer.ids
+        if beside.mode is DeltaMode.NAMES_ALL and not beside.answer.ids:
+            errors = before.delta_errors + 1
+        # One that named all of them and now names none may be a faulty answer: once it is.
+        faulty = 0 < errors < BROKEN_AFTER
         mode = DeltaMode.NAMES_ALL if names_all or faulty else DeltaMode.PARTIAL
-    return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at)
+    return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at, delta_errors=errors)
 
 
 def _is_the_deltas_own(error: RetryLaterError) -> bool:

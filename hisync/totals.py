@@ -16,7 +16,7 @@ from typing import Final
 
 from hisync.claim import Claim
 from hisync.comment import Unit
-from hisync.doubts import fetch_telling
+from hisync.doubts import failing_later, fetch_telling
 from hisync.engine import Engine
 from hisync.history import chronological, read_total
 from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
@@ -63,12 +63,14 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
         ours nor what it was before.
     """
     found: dict[int, bool] = {}
-    for claimed, item in lost:
-        sent, stored = claimed.intent.sent, item.values.get(SPENT)
-        if SPENT not in sent or _same(stored, sent[SPENT]):
-            continue
-        if not _same(stored, claimed.before.get(SPENT)) and claimed.base is not None:
-            found[item.id] = _ask(engine, claimed.intent, claimed.base, item)
+    with failing_later() as looks:
+        for claimed, item in lost:
+            sent, stored = claimed.intent.sent, item.values.get(SPENT)
+            if SPENT not in sent or _same(stored, sent[SPENT]):
+                continue
+            if not _same(stored, claimed.before.get(SPENT)) and claimed.base is not None:
+                with looks.one():
+                    found[item.id] = _ask(engine, claimed.intent, claimed.base, item)
     return found
 
 

@@ -104,9 +104,9 @@ def _copy(source: Mirror, target: Mirror, tell: Callable[[str, int, int | None],
     token = uuid.uuid4().hex
     with source.writing() as old:
         with target.writing() as new:
-            _make_room(new, target.name)
+            _make_room(new, target.name, source.name)
             moved = _carry(old, new, tell)
-            state.save(new, moving_from={"name": source.name, "token": token})
+            state.save(new, moving_from={"name": source.name, "token": token}, moved_to=None)
             _refuse_edits(new)
         _give_up(old, target.name, token)
     return moved
@@ -130,7 +130,7 @@ def _release(target: Mirror) -> None:
         dialects.of(connection).install_capture(connection)  # and people may edit it
 
 
-def _make_room(connection: Connection, name: str) -> None:
+def _make_room(connection: Connection, name: str, source: str) -> None:
     """Make sure that a database is empty; a copy that was never released is thrown away.
 
     Raises:
@@ -139,6 +139,12 @@ def _make_room(connection: Connection, name: str) -> None:
     tables = _tables(connection, connection)
     memory = state.load(connection)
     if memory.moving_from is not None:
+        if memory.moving_from["name"] != source:
+            # That one may have given itself up already: then this is the only copy to be released.
+            raise MirrorError(
+                f"{name} holds a copy of {memory.moving_from['name']} that was not finished: "
+                "finish that one, or name an empty database; nothing was moved"
+            )
         for table in tables:
             connection.execute(delete(table))
         connection.execute(delete(sync_state).where(sync_state.c.key.not_in(_OF_EACH)))

@@ -59,6 +59,7 @@ class EngineState:
         throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
         announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
         pruned_at: when finished changes were last pruned, in seconds since the epoch.
+        doubts: how often in a row a history that an outcome turns on could not be read, by row.
         moved_to: where the mirror went (`name`, `at`, `token`); it must not be worked on then.
         moving_from: where it is being copied from (`name`, `token`); nor before that is over.
     """
@@ -84,6 +85,7 @@ class EngineState:
     throttle: dict[str, Any] | None = None
     announced: dict[str, Any] | None = None
     pruned_at: float | None = None
+    doubts: dict[str, int] | None = None
     moved_to: dict[str, Any] | None = None
     moving_from: dict[str, Any] | None = None
 

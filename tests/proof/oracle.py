@@ -86,8 +86,9 @@ def _found(run: Ended) -> set[str]:
     kept |= marks_in([unit.value for item in hidden for unit in model.comments(item.id)])
     if not run.sim.rules.comments:  # then they are hiTask's alone
         kept |= marks_in([unit.value for item in live for unit in model.comments(item.id)])
-    if run.late:  # what a late write went over is in the log, which is all that can be done
+    if run.late:  # what a late write went over is in the log or hiTask's: no more can be done
         kept |= marks_in(run.ask("SELECT new_values FROM change_log"))
+        kept |= marks_in([model.history.units(item, "") for item in model.items()])
     refused = "SELECT message FROM comments WHERE id IS NULL"
     refused_rows = [run.ask(f"SELECT * FROM {name} WHERE id IS NULL") for name in TABLES]
     kept |= marks_in([run.ask(refused), refused_rows])  # new, refused, and still to be seen

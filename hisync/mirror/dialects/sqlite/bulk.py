@@ -121,7 +121,8 @@ def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnEle
 
 def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Put rows into any table, none of which is there yet."""
-    connection.execute(insert(table), list(map(dict, rows)))
+    if rows:  # of none, SQLAlchemy makes one row of defaults
+        connection.execute(insert(table), list(map(dict, rows)))
 
 
 def last_number(connection: Connection, column: Column[Any]) -> int:
@@ -141,9 +142,10 @@ def count_on(connection: Connection, column: Column[Any], last: int) -> None:
 def as_list(keys: Sequence[Any]) -> str | None:
     """The parameter for `is_listed`, None where JSON has no form for one of the keys."""
     try:
-        return orjson.dumps(list(keys)).decode()
+        listed = orjson.dumps(list(keys)).decode()
     except TypeError:  # what people wrote into a key may be anything
         return None
+    return None if "\\u0000" in listed else listed  # at which json_each ends a text
 
 
 def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
