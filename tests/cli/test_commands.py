@@ -189,6 +189,7 @@ def test_the_demo_shows_an_edit_each_way(site: Site) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_demo_on_postgresql_is_one_command_and_leaves_nothing(site: Site) -> None:
     name = server().create()
     url = server().url(name)

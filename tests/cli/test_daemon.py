@@ -79,6 +79,7 @@ def test_a_second_daemon_and_a_sync_beside_it_name_the_first(site: Site) -> None
     assert site.run("sync").returncode == 0
 
 
+@pytest.mark.slow
 def test_trouble_is_said_once_when_it_starts_and_once_when_it_ends(site: Site) -> None:
     running_daemon(site)
     site.sandbox.service.faults.add("GET /item/delta/*:status=503:2")
@@ -87,6 +88,7 @@ def test_trouble_is_said_once_when_it_starts_and_once_when_it_ends(site: Site) -
     assert site.log().count("trouble_ended") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trait",
     [

@@ -53,6 +53,7 @@ def test_no_command_shows_one(site: Site) -> None:
     assert shown(site, text) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_failure_of_the_service_shows_one(site: Site, fault: str) -> None:
     site.run("sync")

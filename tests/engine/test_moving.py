@@ -147,6 +147,7 @@ def test_what_is_unsent_is_sent_once_from_the_new_place_and_nothing_is_read_agai
     assert after.sync().requests == 1
 
 
+@pytest.mark.slow
 def test_numbers_go_on_where_they_were_even_of_changes_that_were_pruned(house: House) -> None:
     world, after = house.world, house.moved
     (task,) = some_tasks(world, 1)
@@ -215,6 +216,7 @@ def test_the_old_mirror_takes_no_edit_and_no_daemon_and_the_new_one_can_be_moved
     back.moved.close()
 
 
+@pytest.mark.slow
 def test_a_mirror_whose_copy_was_lost_is_brought_back_by_hand(house: House) -> None:
     world = house.world
     (task,) = some_tasks(world, 1)
@@ -289,6 +291,7 @@ def kill_at(patch: pytest.MonkeyPatch, place: object, name: str, call: int) -> N
     patch.setattr(place, name, deadly)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "name", "call", "is_at"),
     [
@@ -341,6 +344,7 @@ def no_rows(url: str) -> bool:
     return not any(rows for table, rows in rows_of(url).items())
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("statement", "fault"),
@@ -414,6 +418,7 @@ def test_a_date_that_only_postgresql_has_is_named(tmp_path: Path, new_world: Mak
     first.moved.close()
 
 
+@pytest.mark.slow
 def test_more_rows_than_are_in_memory_at_a_time(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
