@@ -2,15 +2,15 @@
 
 Without it a value or minutes of somebody's may go unrecorded, so while it can't be read nothing is
 concluded: the pull fails and the next one asks again, a limited number of times, since nothing else
-is synced meanwhile. Public: `fetch_telling`, `failing_later`, `Looks`.
+is synced meanwhile. Public: `fetch_telling`, `look_at_each`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
+from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.engine import Engine
 from hisync.errors import (
@@ -20,7 +20,10 @@ from hisync.errors import (
     StopError,
     UnreachableError,
 )
+from hisync.items import Item
 from hisync.mirror import state
+
+_T = TypeVar("_T")
 
 LOOKS: Final = 5
 """Failures after which a history is taken for unreadable."""
@@ -77,35 +80,26 @@ def _forget(engine: Engine, guid: str) -> None:
             state.save(connection, doubts=known or None)
 
 
-class Looks:
-    """Several looks of one pull, each of which is made although another failed.
+def look_at_each(lost: Iterable[tuple[Claim, Item]], look: Callable[[Claim, Item], _T]) -> list[_T]:
+    """Look at all updates with lost answers before failing, or the numbers of failures add up.
 
-    Attributes:
-        failure: the first failure, None if there was none.
+    Args:
+        lost: the updates, each with its item.
+        look: what may raise as `fetch_telling` does.
+
+    Raises:
+        RetryLaterError: the first, once all were looked at; at once if nothing can be asked now.
+        StopError: if the login, key or account is refused.
     """
-
-    def __init__(self) -> None:
-        self.failure: RetryLaterError | None = None
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """One of them; what fails is kept for the end."""
+    found: list[_T] = []
+    failure: RetryLaterError | None = None
+    for claimed, item in lost:
         try:
-            yield
+            found.append(look(claimed, item))
         except (SlowDownError, UnreachableError):
             raise
         except RetryLaterError as error:
-            self.failure = self.failure or error
-
-
-@contextmanager
-def failing_later() -> Iterator[Looks]:
-    """Make all looks before failing, so that each is counted: else their numbers add up.
-
-    Raises:
-        RetryLaterError: at the end, if one failed.
-    """
-    looks = Looks()
-    yield looks
-    if looks.failure is not None:
-        raise looks.failure
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return found

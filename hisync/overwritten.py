@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import Connection
 
 from hisync.claim import Claim
 from hisync.comment import Unit
-from hisync.doubts import failing_later, fetch_telling
+from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
 from hisync.history import chronological
 from hisync.items import Access, Item, Value, Values, fields_of, same_value
@@ -85,12 +86,7 @@ def look_up_overwritten(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> l
         RetryLaterError: if a history can't be read for the moment.
         StopError: if the login, key or account is refused.
     """
-    found: list[Overwritten] = []
-    with failing_later() as looks:
-        for claimed, item in lost:
-            with looks.one():
-                found.append(look_for_overwritten(engine, claimed, item))
-    return found
+    return look_at_each(lost, partial(look_for_overwritten, engine))
 
 
 def record_overwritten(engine: Engine, connection: Connection, found: Overwritten) -> int:

@@ -16,7 +16,7 @@ from typing import Final
 
 from hisync.claim import Claim
 from hisync.comment import Unit
-from hisync.doubts import failing_later, fetch_telling
+from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
 from hisync.history import chronological, read_total
 from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
@@ -62,16 +62,16 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
         Whether our total arrived, by the item's id; only for items where the answer is neither
         ours nor what it was before.
     """
-    found: dict[int, bool] = {}
-    with failing_later() as looks:
-        for claimed, item in lost:
-            sent, stored = claimed.intent.sent, item.values.get(SPENT)
-            if SPENT not in sent or _same(stored, sent[SPENT]):
-                continue
-            if not _same(stored, claimed.before.get(SPENT)) and claimed.base is not None:
-                with looks.one():
-                    found[item.id] = _ask(engine, claimed.intent, claimed.base, item)
-    return found
+
+    def ask(claimed: Claim, item: Item) -> tuple[int, bool] | None:
+        sent, stored = claimed.intent.sent, item.values.get(SPENT)
+        if SPENT not in sent or _same(stored, sent[SPENT]):
+            return None
+        if _same(stored, claimed.before.get(SPENT)) or claimed.base is None:
+            return None
+        return item.id, _ask(engine, claimed.intent, claimed.base, item)
+
+    return dict(answer for answer in look_at_each(lost, ask) if answer is not None)
 
 
 def total_arrived(

@@ -351,13 +351,9 @@ def test_a_lock_is_free_before_the_server_has_come_to_the_end_of_its_session(
 
 @pytest.mark.postgresql
 def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) -> None:
-    held = mirror._lock
-    assert isinstance(held, AdvisoryLock)
-    assert held._session is not None
-    held._session.close()  # as a server that fails over does
+    end_lock_session(mirror)
     put(mirror, "g", "a")  # had again
-    assert held._session is not None
-    held._session.close()
+    end_lock_session(mirror)
     with (
         open_mirror(server().url(database)).acquire(),
         pytest.raises(StaleWriterError, match="taken this mirror over"),
@@ -365,13 +361,18 @@ def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) ->
         put(mirror, "g", "b")
 
 
-def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def end_lock_session(mirror: Mirror) -> None:
+    """Close the session that holds the writer's lock, as a server that fails over does."""
     held = mirror._lock
     assert isinstance(held, AdvisoryLock)
     assert held._session is not None
     held._session.close()
+
+
+def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_lock_session(mirror)
     with monkeypatch.context() as patch:
         patch.setattr(lock, "own_session", out_of_connections)
         with pytest.raises(BusyError, match="no connection left"):
@@ -382,10 +383,7 @@ def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
 def test_a_server_that_goes_away_while_the_lock_is_taken_is_a_lost_one(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = mirror._lock
-    assert isinstance(held, AdvisoryLock)
-    assert held._session is not None
-    held._session.close()
+    end_lock_session(mirror)
 
     def dying(engine: Engine) -> Session:
         made = lock_session(engine)
