@@ -34,6 +34,7 @@ class Watch:
         self._live = self._read_live()
         self._reading: set[str] = set()
         self._items_before: dict[int, set[str]] = {}
+        self._comments_before: dict[int, set[str]] = {}
 
     def sent(self, what: str) -> None:
         """A request is about to arrive; whatever people did before it is theirs."""
@@ -41,7 +42,11 @@ class Watch:
         if what.startswith("GET /item"):
             self._reading = set(self.marks.unread)
         model = self.sim.service.model
-        self._items_before = {item.id: marks_in(item.values) for item in model.store.live.values()}
+        live = list(model.store.live.values())
+        self._items_before = {item.id: marks_in(item.values) for item in live}
+        self._comments_before = {
+            item.id: marks_in([unit.value for unit in model.comments(item.id)]) for item in live
+        }
 
     def answered(self, what: str) -> None:
         """The request was handled, if it arrived."""
@@ -52,6 +57,9 @@ class Watch:
             self.engine_removed.add(number)
             # What a colleague wrote between our read and our deletion can't be known to anyone.
             self.marks.superseded |= self._items_before[number] & self.marks.unread
+            # Its comments go with it. Who deleted it saw those that the mirror had; the others
+            # are the limit that the README names.
+            self.marks.superseded |= self._comments_before[number]
         if what.startswith("GET /item"):
             self.marks.unread -= self._reading
         self._live = now
