@@ -15,7 +15,6 @@ from math import isfinite
 from typing import Any, Final
 
 from sqlalchemy import (
-    JSON,
     Boolean,
     Column,
     Connection,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 from hisync.items import TABLES, Field, FieldType, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.cells import UnreadableCellError, decode_cell
+from hisync.mirror.dialects.documents import Document
 from hisync.mirror.tables import EDITED_TABLES, change_log
 
 BATCH: Final = 2000
@@ -162,7 +162,7 @@ _KINDS: Final = (
     (Boolean, FieldType.BOOL),
     (Integer, FieldType.INT),
     (DateTime, FieldType.INSTANT),
-    (JSON, FieldType.JSON),
+    (Document, FieldType.JSON),
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -25,10 +24,10 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from hisync.items import TABLES, Field, FieldType, fields_of
+from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.guids import random_guid
 from hisync.mirror.meanings import column_meaning, table_meaning
 
@@ -41,8 +40,7 @@ metadata = MetaData(
     }
 )
 
-# A Python None in a JSON column is SQL's NULL, never the JSON text `null`.
-JSON_VALUE: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
 # SQLite counts rows up only in a column of exactly this type.
 SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -55,8 +53,8 @@ _TYPES: Final[dict[FieldType, TypeEngine[Any]]] = {
     FieldType.INSTANT: DateTime(),
     FieldType.START_DATE: DateTime(),
     FieldType.END_DATE: DateTime(),
-    FieldType.SET: JSON_VALUE,
-    FieldType.JSON: JSON_VALUE,
+    FieldType.SET: Document(),
+    FieldType.JSON: Document(),
 }
 
 
@@ -133,7 +131,7 @@ groups = Table(
     Column("code", Text()),
     Column("color", BigInteger()),
     Column("type", BigInteger()),
-    Column("members", JSON_VALUE),
+    Column("members", Document()),
 )
 
 tags = Table(
@@ -154,8 +152,8 @@ change_log = Table(
     Column("table_name", Text(), nullable=False),
     Column("row_guid", Text(), nullable=False),
     Column("op", Text(), nullable=False),
-    Column("old_values", JSON_VALUE),
-    Column("new_values", JSON_VALUE),
+    Column("old_values", Document()),
+    Column("new_values", Document()),
     Column("changed_at", DateTime(), nullable=False),
     Column("state", Text(), nullable=False, server_default="pending"),
     Column("attempts", Integer(), nullable=False, server_default=text("0")),
@@ -197,7 +195,7 @@ removed_rows = Table(
     Column("table_name", Text(), nullable=False),
     Column("row_guid", Text(), nullable=False),
     Column("id", BigInteger()),
-    Column("last_values", JSON_VALUE, nullable=False),
+    Column("last_values", Document(), nullable=False),
     Column("removed_at", DateTime(), nullable=False),
     Column("reason", Text(), nullable=False),
     Index(None, "row_guid"),
@@ -209,7 +207,7 @@ sync_state = Table(
     "sync_state",
     metadata,
     Column("key", Text(), primary_key=True),
-    Column("value", JSON_VALUE),
+    Column("value", Document()),
 )
 
 # What a row can't say of itself. A row without unsent changes is its own base; `dirty` holds the
@@ -224,7 +222,7 @@ sync_base = Table(
     Column("id", BigInteger(), nullable=False, unique=True),
     Column("remote_guid", Text()),
     Column("version", BigInteger()),
-    Column("dirty", JSON_VALUE),
+    Column("dirty", Document()),
     Column("missed", Integer(), nullable=False, server_default=text("0")),
 )
 Index(
@@ -254,7 +252,7 @@ sync_intents = Table(
     Column("guid", Text(), primary_key=True),
     Column("table_name", Text(), nullable=False),
     Column("op", Text(), nullable=False),
-    Column("sent", JSON_VALUE, nullable=False),
+    Column("sent", Document(), nullable=False),
     Column("last_seq", BigInteger(), nullable=False),
     Column("attempt", Integer(), nullable=False),
     Column("started_at", DateTime(), nullable=False),
@@ -299,7 +297,7 @@ sync_doomed = Table(
     metadata,
     Column("table_name", Text(), primary_key=True),
     Column("row_guid", Text(), primary_key=True),
-    Column("old_values", JSON_VALUE),
+    Column("old_values", Document()),
 )
 
 # The engine's mark: while its own transaction holds a row here, nothing is captured. The row

@@ -16,7 +16,6 @@ from typing import cast as cast_type
 import orjson
 import psycopg
 from sqlalchemy import (
-    JSON,
     BindParameter,
     Boolean,
     Column,
@@ -38,6 +37,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
+
+from hisync.mirror.dialects.documents import Document
 
 AT_ONCE: Final = 2000
 """Rows in one statement: some two megabytes of JSON."""
@@ -115,7 +116,7 @@ def as_list(keys: Sequence[Any]) -> list[Any]:
 def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Put rows into any table, none of which is there yet."""
     preparer = connection.dialect.identifier_preparer
-    columns = [(str(c.name), isinstance(c.type, JSON)) for c in table.c]
+    columns = [(str(c.name), isinstance(c.type, Document)) for c in table.c]
     names = ", ".join(preparer.quote(name) for name, _ in columns)
     session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
     statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN"
@@ -164,7 +165,7 @@ def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
     A date may be one that Python has not: infinity, or the year 10000.
     """
-    if isinstance(column.type, JSON | DateTime | Date):
+    if isinstance(column.type, Document | DateTime | Date):
         return cast(column, Text)
     return type_coerce(column, NullType())
 

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import JSON, Boolean, Column, Connection, Date, DateTime, Table
+from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Table
 
 from hisync.items import SPENT, TABLES
+from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.postgres.connection import GATE, UNMARKED
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
@@ -348,6 +349,6 @@ def _cell(column: Column[Any], row: str) -> str:
             f"CASE WHEN isfinite({cell}) THEN to_char({cell}, 'YYYY-MM-DD{date}') "
             f"ELSE {cell}::text END"
         )
-    if isinstance(column.type, JSON):
+    if isinstance(column.type, Document):
         return f"coalesce({cell}, 'null')"
     return cell

@@ -17,7 +17,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
-    JSON,
     BindParameter,
     Boolean,
     Column,
@@ -36,6 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.types import NullType
+
+from hisync.mirror.dialects.documents import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _upsert(table: Table, dialect: Dialect) -> _Upsert:
 
 
 def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
-    if isinstance(column.type, JSON):
+    if isinstance(column.type, Document):
         return _dump
     return _stored_date if isinstance(column.type, DateTime) else None
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import JSON, Boolean, Column, Connection, Table
+from sqlalchemy import Boolean, Column, Connection, Table
 
 from hisync.items import SPENT
+from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.sqlite import ledger
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
 
@@ -206,7 +207,7 @@ def _kinds(table: Table) -> list[tuple[str, str]]:
 def _kind(column: Column[Any]) -> str:
     if isinstance(column.type, Boolean):
         return "b"
-    return "j" if isinstance(column.type, JSON) else "v"
+    return "j" if isinstance(column.type, Document) else "v"
 
 
 def _cells(table: Table, old: str, new: str) -> str:
