@@ -92,20 +92,18 @@ class Story:
         sim.note(f"seed {seed}: {server} {sim.rules.policy} comments={sim.rules.comments}")
         sim.watchers.append(self.at_moment)
         self.acting = True
-        self.request = ""
 
     def at_moment(self, _sim: Sim, moment: Moment, what: str) -> None:
         """Somebody may act at any moment of the engine's work."""
         if moment is Moment.COMMITTING:
             return  # it holds the lock, as it may for this long
         if moment is Moment.ANSWERED:
-            self.watch.answered(self.request)
+            self.watch.answered()
         self.watch.look_at_rows()
         if self.acting:
             while self.rng.random() < ACTING:
                 self.somebody_acts()
         if moment is Moment.SENDING:
-            self.request = what
             self.watch.sent(what)
 
     def somebody_acts(self) -> None:

@@ -39,8 +39,6 @@ class Watch:
     def sent(self, what: str) -> None:
         """A request is about to arrive; whatever people did before it is theirs."""
         self._live = self._read_live()
-        if what.startswith("GET /item"):
-            self._reading = set(self.marks.unread)
         model = self.sim.service.model
         live = list(model.store.live.values())
         self._items_before = {item.id: marks_in(item.values) for item in live}
@@ -48,7 +46,19 @@ class Watch:
             item.id: marks_in([unit.value for unit in model.comments(item.id)]) for item in live
         }
 
-    def answered(self, what: str) -> None:
+        self._reading = self._shown_by(what)
+
+    def _shown_by(self, what: str) -> set[str]:
+        """The unread marks that the answer will show; a history shows those of one item only."""
+        method, path, *_ = what.split()
+        if method != "GET":
+            return set()
+        if path == "/item" or path.startswith("/item/delta"):
+            return set(self.marks.unread)
+        number = path.removeprefix("/item/")
+        return self._items_before.get(int(number), set()) if number.isdigit() else set()
+
+    def answered(self) -> None:
         """The request was handled, if it arrived."""
         now = self._read_live()
         for number in self._live.keys() - now.keys():
@@ -60,8 +70,7 @@ class Watch:
             # Its comments go with it. Who deleted it saw those that the mirror had; the others
             # are the limit that the README names.
             self.marks.superseded |= self._comments_before[number]
-        if what.startswith("GET /item"):
-            self.marks.unread -= self._reading
+        self.marks.unread -= self._reading
         self._live = now
 
     def look_at_rows(self) -> None:
