@@ -27,7 +27,7 @@ from hisync.mirror.intents import Intent, Op
 from hisync.plan.actions import Policy, Send, SendArchive, SendCreate, SendDelete, SendUpdate
 from hisync.plan.checks import Refusal, check, refused_edits
 from hisync.plan.merge import Row, plan_row
-from hisync.plan.order import Step, is_spending, order_steps
+from hisync.plan.order import Step, goes_beside_others, is_spending, order_steps
 from hisync.plan.proof import VANISHED, end_changes, unsent_columns, was_deleted
 from hisync.refusal import put_back, refuse_whole
 
@@ -68,8 +68,17 @@ def prepare(engine: Engine, connection: Connection) -> list[Step]:
     return _hold_deletes(engine, connection, steps)
 
 
-def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
-    """Plan one row again, as it is now, and write down what will be sent; None if nothing."""
+def claim(
+    engine: Engine, connection: Connection, step: Step, *, beside_others: bool = False
+) -> Claim | None:
+    """Plan one row again, as it is now, and write down what will be sent; None if nothing.
+
+    Args:
+        engine: everything it needs.
+        connection: the engine's write transaction.
+        step: what was planned.
+        beside_others: whether it is to be under way together with others.
+    """
     log = changes.unfinished(connection, [step.guid])
     entries = check_entries(engine, connection, step.guid) if step.spends else {}
     scene = load_scene(engine, connection, log, [step.guid], entries)
@@ -83,6 +92,8 @@ def claim(engine: Engine, connection: Connection, step: Step) -> Claim | None:
         return None  # a deletion that the guard has not seen waits for the next round
     if fresh.spends and not step.spends:
         return None  # and so does time that was not checked
+    if beside_others and not goes_beside_others(fresh):
+        return None  # and so does a row that was moved or taken away meanwhile
     intent = Intent(
         guid=fresh.guid,
         table=fresh.table,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from hisync.api import HiTask
 from hisync.comments.memory import Memory
+from hisync.lanes import Lanes
 from hisync.mirror.store import Mirror
 from hisync.plan.actions import Policy
 
@@ -94,6 +95,7 @@ class Engine:
             the seconds until the next cycle; returns what to call once it is committed.
         next_cycle_in: seconds until the next cycle, 0 where none follows.
         comments: what this process remembers about comments.
+        lanes: how many pushes are under way at once.
         log: where events go.
     """
 
@@ -109,4 +111,5 @@ class Engine:
     keep_books: Callable[[Connection, float], Callable[[], None]] = _no_books
     next_cycle_in: float = 0.0
     comments: Memory = field(default_factory=Memory)
+    lanes: Lanes = field(default_factory=Lanes)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

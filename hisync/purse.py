@@ -113,6 +113,13 @@ class Purse:
         self._leased -= 1
         self._last_grant = self._clock.time()
 
+    def ready(self) -> int:
+        """Book some if none are; how many requests may be made now without waiting, or one."""
+        waits = self._throttle.wait(self._clock.time()) > 0
+        if not waits and not self._has_lease:
+            waits = self._book() > 0
+        return 1 if waits else max(1, self._leased)
+
     def settle(self, cause: str, error: ServiceError | None) -> None:
         """Count what became of a granted request, and slow down if hiTask complains.
 

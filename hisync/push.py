@@ -3,14 +3,16 @@
     change_log ─ claim ─ plan against base ─▶ intent committed ─▶ send ─▶ answer
                                      ─▶ mirror + base + change_log, one transaction
 
-A refused change parks itself, never the queue. An answer that was lost leaves its intent behind,
-and the next pull shows what became of it. Public: `push`, `Pushed`.
+What doesn't depend on one another goes side by side once something has gone well. A refused
+change parks itself, never the queue. An answer that was lost leaves its intent behind, and the
+next pull shows what became of it. Public: `push`, `Pushed`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from hisync.apply import apply_items
@@ -19,7 +21,6 @@ from hisync.claim import Claim, claim, prepare
 from hisync.engine import Engine
 from hisync.errors import (
     LookAgainError,
-    RefusedError,
     RetryLaterError,
     ServiceError,
     SlowDownError,
@@ -35,7 +36,7 @@ from hisync.overwritten import (
     look_for_overwritten,
     record_overwritten,
 )
-from hisync.plan.order import Step
+from hisync.plan.order import Step, independent
 from hisync.refusal import refuse_claim
 from hisync.sending import send_claim
 
@@ -98,7 +99,8 @@ def push(engine: Engine) -> Pushed:
 
 
 def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed, until: float) -> None:
-    for number, step in enumerate(steps):
+    number, width = 0, engine.lanes.first
+    while number < len(steps):
         engine.progress("pushing", number, len(steps))
         if engine.stopping() or pushed.trouble is not None:
             break
@@ -106,9 +108,11 @@ def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed, until: fl
         if pushed.sent + pushed.refused and engine.clock.time() >= until:
             pushed.paused = True
             break
-        claimed = _claim(engine, step)
-        if claimed is not None:
-            _carry_out(engine, claimed, pushed)
+        wave = independent(steps, number, min(width, engine.lanes.ready()) if width > 1 else 1)
+        number += len(wave)
+        well = _carry_out(engine, _claim(engine, wave), pushed)
+        # Whatever is wrong with hiTask, or with us, strikes one at a time.
+        width = engine.lanes.wider(width) if well else 1
 
 
 def _steps(engine: Engine) -> list[Step]:
@@ -119,65 +123,124 @@ def _steps(engine: Engine) -> list[Step]:
         return prepare(engine, connection)
 
 
-def _claim(engine: Engine, step: Step) -> Claim | None:
+def _claim(engine: Engine, wave: Sequence[Step]) -> list[Claim]:
     with engine.mirror.writing() as connection:
-        return claim(engine, connection, step)
+        several = len(wave) > 1
+        claims = [claim(engine, connection, step, beside_others=several) for step in wave]
+    return [claimed for claimed in claims if claimed is not None]
 
 
-def _carry_out(engine: Engine, claimed: Claim, pushed: Pushed) -> None:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A claim that was sent.
+
+    Attributes:
+        claimed: the claim.
+        item: what hiTask answered, None where it didn't say.
+        error: what it was answered instead.
+    """
+
+    claimed: Claim
+    item: Item | None = None
+    error: ServiceError | ValueError | None = None
+
+
+def _send(engine: Engine, claimed: Claim) -> _Sent:
     try:
-        item = send_claim(engine, claimed)
-    except StopError:
-        _wait(engine, claimed, "hiTask refuses the login")
-        raise
-    except (SlowDownError, UnreachableError) as error:
-        _wait(engine, claimed, str(error))  # it is known that nothing happened
-        pushed.trouble = error
-    except RetryLaterError as error:
-        _look_up(engine, claimed, f"the answer was lost: {error}")
-        pushed.unclear = True
-        pushed.failures += 1
-        if pushed.failures >= PATIENCE:
-            pushed.trouble = error
-    except LookAgainError as error:
-        _look_again(engine, claimed, error, pushed)
-    except (RefusedError, ValueError) as error:
+        return _Sent(claimed, send_claim(engine, claimed))
+    except (ServiceError, ValueError) as error:
         # A ValueError is the encoder's: a value that the wire has no form for.
-        _refuse(engine, claimed, str(error))
-        pushed.refused += 1
-        pushed.failures = 0
-    else:
-        _finish(engine, claimed, item, pushed)
+        return _Sent(claimed, error=error)
 
 
-def _finish(engine: Engine, claimed: Claim, item: Item | None, pushed: Pushed) -> None:
-    """hiTask answered: its answer is the proof."""
-    intent = claimed.intent
-    if item is None and intent.op in {"create", "update"}:
-        _look_up(engine, claimed, "hiTask answered OK without the item")
-        pushed.unclear = True
-        return
-    over = Overwritten(claimed)
-    if item is not None:
-        try:
-            over = look_for_overwritten(engine, claimed, item)
-        except RetryLaterError as error:
-            # The answer alone is not all that has to be written down: the next pull asks again.
-            _look_up(engine, claimed, f"what it went over is not known: {error}")
+def _carry_out(engine: Engine, claims: Sequence[Claim], pushed: Pushed) -> bool:
+    """Send what was claimed, and write down what came of it.
+
+    Returns:
+        Whether all went well.
+
+    Raises:
+        StopError: if the login, key or account is refused.
+    """
+    if not claims:
+        return True
+    sent = engine.lanes.run([partial(_send, engine, claimed) for claimed in claims])
+    failed = [each for each in sent if each.error is not None]
+    finished = _finish(engine, [each for each in sent if each.error is None], pushed)
+    for each in failed:
+        _put_up_with(engine, each, pushed)
+    refused = next((each.error for each in failed if isinstance(each.error, StopError)), None)
+    if refused is not None:
+        raise refused
+    return finished and not failed
+
+
+def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
+    claimed = sent.claimed
+    match sent.error:
+        case StopError():
+            _wait(engine, claimed, "hiTask refuses the login")
+        case SlowDownError() | UnreachableError() as error:
+            _wait(engine, claimed, str(error))  # it is known that nothing happened
+            pushed.trouble = error
+        case RetryLaterError() as error:
+            _look_up(engine, claimed, f"the answer was lost: {error}")
             pushed.unclear = True
             pushed.failures += 1
-            if isinstance(error, SlowDownError | UnreachableError) or pushed.failures >= PATIENCE:
+            if pushed.failures >= PATIENCE:
                 pushed.trouble = error
-            return
+        case LookAgainError() as error:
+            _look_again(engine, claimed, error, pushed)
+        case error:
+            _refuse(engine, claimed, str(error))
+            pushed.refused += 1
+            pushed.failures = 0
+
+
+def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> bool:
+    """hiTask answered: its answers are the proof. Returns whether that is all there is to know."""
+    proven = []
+    for each in answered:
+        over = _look_over(engine, each, pushed)
+        if over is not None:
+            proven.append((each, over))
+    if not proven:
+        return not answered
+    conflicts = 0
     with engine.mirror.writing() as connection:
-        if item is not None:
-            apply_items(engine, connection, [item], live=None, answering=intent)
-        elif claimed.base is not None:
-            leaver = load_leavers(connection, [claimed.base])[0]
-            leave_by_own_write(engine, connection, leaver, intent)
-        pushed.conflicts += record_overwritten(engine, connection, over)
-    pushed.sent += 1
+        for each, over in proven:
+            intent, base = each.claimed.intent, each.claimed.base
+            if each.item is not None:
+                apply_items(engine, connection, [each.item], live=None, answering=intent)
+            elif base is not None:
+                leaver = load_leavers(connection, [base])[0]
+                leave_by_own_write(engine, connection, leaver, intent)
+            conflicts += record_overwritten(engine, connection, over)
+    pushed.conflicts += conflicts
+    pushed.sent += len(proven)
     pushed.failures = 0
+    return len(proven) == len(answered)
+
+
+def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | None:
+    """What a write went over; None if the next pull has to tell what became of it."""
+    claimed, item = sent.claimed, sent.item
+    if item is None:
+        if claimed.intent.op not in {"create", "update"}:
+            return Overwritten(claimed)
+        _look_up(engine, claimed, "hiTask answered OK without the item")
+        pushed.unclear = True
+        return None
+    try:
+        return look_for_overwritten(engine, claimed, item)
+    except RetryLaterError as error:
+        # The answer alone is not all that has to be written down: the next pull asks again.
+        _look_up(engine, claimed, f"what it went over is not known: {error}")
+        pushed.unclear = True
+        pushed.failures += 1
+        if isinstance(error, SlowDownError | UnreachableError) or pushed.failures >= PATIENCE:
+            pushed.trouble = error
+        return None
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:

@@ -22,6 +22,7 @@ from hisync.api.decode import decode_integer
 from hisync.api.outcomes import NOT_AN_ANSWER, SessionLostError, read_answer
 from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import Secrets
+from hisync.api.turns import Turns
 from hisync.errors import (
     RetryLaterError,
     ServiceError,
@@ -78,6 +79,7 @@ class SessionAuth(httpx.Auth):
         secrets: Secrets,
         errors: ServiceErrors,
         now: Callable[[], float] = time.time,
+        turns: Turns | None = None,
     ) -> None:
         self.account_id: int | None = None
         self.expected_account: int | None = None
@@ -86,6 +88,7 @@ class SessionAuth(httpx.Auth):
         self._secrets = secrets
         self._errors = errors
         self._now = now
+        self._turns = turns or Turns()
         self._session: str | None = None
         self._logins = 0
         self._refusal: StopError | None = None
@@ -148,16 +151,22 @@ class SessionAuth(httpx.Auth):
         """Send the request with a session, and once more with a new one if that was lost."""
         self.check()
         if self._session is None:
-            yield from self._log_in(request)
+            yield from self._renew(request)
         self._sign(request)
         response = yield request
         if request.extensions.get("long", False):
             return  # who reads its body sees whether the session is lost
         response.read()
         if self._is_lost(response) and request.extensions.get("renew", True):
-            yield from self._log_in(request)
+            yield from self._renew(request)
             self._sign(request)
             yield request
+
+    def _renew(self, request: httpx.Request) -> _Flow:
+        """Log in, unless another lane has done so since the request was signed."""
+        with self._turns.logging_in():
+            if self._session in {None, request.headers.get(SESSION_HEADER)}:
+                yield from self._log_in(request)
 
     def _sign(self, request: httpx.Request) -> None:
         request.headers[SESSION_HEADER] = self._session or ""

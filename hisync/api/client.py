@@ -8,11 +8,11 @@ carried out. Public: `HiTask`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -34,6 +34,8 @@ from hisync.api.people import decode_groups, decode_people, decode_person, decod
 from hisync.comment import Unit
 from hisync.errors import GoneError, HisyncError, RefusedError, ServiceError
 from hisync.items import Item, Values
+
+_T = TypeVar("_T")
 
 _ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
 
@@ -117,11 +119,21 @@ class HiTask:
         self._connection.close()
 
     def abort(self) -> None:
-        """End the request that is under way, from another thread, and send none any more.
+        """End the requests that are under way, from another thread, and send none any more.
 
-        Its answer is lost, as if the connection had broken.
+        Their answers are lost, as if the connection had broken.
         """
         self._connection.abort()
+
+    def side_by_side(self, jobs: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Run jobs that make requests of this client, so that their requests overlap.
+
+        All else of theirs is done by one thread at a time.
+
+        Returns:
+            What each returned, in their order.
+        """
+        return self._connection.turns.run(jobs)
 
     @property
     def account_id(self) -> int | None:

@@ -7,6 +7,7 @@ Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -15,6 +16,7 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
+from weakref import WeakSet
 
 import httpx
 import structlog
@@ -24,6 +26,7 @@ from hisync.api.body import read_body
 from hisync.api.outcomes import Answer, SessionLostError, read_answer
 from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import silence_http_loggers
+from hisync.api.turns import Turns
 from hisync.errors import (
     ConfigurationError,
     HisyncError,
@@ -54,13 +57,14 @@ _HEADERS: Final = {"accept": "application/json", "user-agent": "hisync"}
 
 
 class Connection:
-    """Sends one request after another to one hiTask, with a session of its own.
+    """Sends requests to one hiTask, with a session of its own.
 
     Attributes:
         auth: the session.
         secrets: what is kept out of every text.
         clock_skew: the seconds that the local clock is ahead of hiTask's, None before an answer.
         requests: how many requests were sent, logins and repeats included.
+        turns: lets several be under way at once.
         folder: where answers are kept that are too long for memory, None for the system's own.
     """
 
@@ -82,13 +86,15 @@ class Connection:
         self._base = str(url).rstrip("/")
         self.secrets = credentials.secrets()
         self._errors = ServiceErrors(structlog.get_logger("hisync.api"))
-        self.auth = SessionAuth(self._base, credentials, self.secrets, self._errors, now)
+        self.turns = turns = Turns()
+        self.auth = SessionAuth(self._base, credentials, self.secrets, self._errors, now, turns)
         self.clock_skew: float | None = None
         self.requests = 0
         self._grant = grant
         self._settle = settle
-        self._sent: str | None = None  # the cause of the request that is not settled yet
-        self._socket: socket.socket | None = None
+        self._mine = threading.local()  # the cause of a thread's request that is not settled yet
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets_lock = threading.Lock()
         self._aborted = False
         self._now = now
         self._client = httpx.Client(
@@ -106,18 +112,21 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections; the session there stays."""
+        self.turns.close()
         self._client.close()
 
     def abort(self) -> None:
-        """End the request that is under way, from another thread, and send none any more.
+        """End the requests that are under way, from another thread, and send none any more.
 
-        To whoever waits for it, its answer is lost.
+        To whoever waits for one, its answer is lost.
         """
         self._aborted = True
-        if self._socket is not None:
+        with self._sockets_lock:
+            sockets = list(self._sockets)
+        for each in sockets:
             # Only this wakes a read. Of TLS the plain socket: its own layer is in use over there.
             with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     def call(
         self,
@@ -148,7 +157,7 @@ class Connection:
             HisyncError: the request can't be made at all.
         """
         self.auth.check()
-        self._sent = None
+        self._mine.sent = None
         request = partial(
             self._client.build_request,
             method,
@@ -189,6 +198,7 @@ class Connection:
         except ServiceError as error:
             return error.with_traceback(None)  # of the login, which logs its own, or of the grant
         except httpx.HTTPError as error:
+            self.turns.take()
             failure = self._explain(error)
             failed = _request_of(error)
             path = self._path_of(failed) if failed else path
@@ -197,6 +207,7 @@ class Connection:
                 self._errors.say(failure, method, path)
             return failure
         except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
+            self.turns.take()
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
         answer = read_answer(response, body, now=self._now(), redact=self.secrets.redact)
         lost = may_be_lost and isinstance(answer, SessionLostError)
@@ -222,7 +233,7 @@ class Connection:
 
     def _before_request(self, request: httpx.Request) -> None:
         cause = request.extensions["cause"]
-        if self._sent is not None:
+        if self._mine.sent is not None:
             # Nothing follows a request within one call but what a lost session needs.
             lost = SessionLostError("the session was lost") if cause == "login" else None
             self._conclude(lost)
@@ -230,20 +241,23 @@ class Connection:
             raise UnreachableError("hisync is stopping: the request was not made")
         self._grant(cause)
         self.requests += 1
-        self._sent = cause
+        self._mine.sent = cause
+        self.turns.give()
 
     def _conclude(self, error: ServiceError | None) -> None:
         """The request that was sent has come to its end."""
-        sent, self._sent = self._sent, None
+        sent, self._mine.sent = self._mine.sent, None
         if sent is not None:
             self._settle(sent, error)
 
     def _watch_socket(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep the socket in use, for `abort`."""
+        """Keep the sockets in use, for `abort`."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._socket = facts["return_value"].get_extra_info("socket")
+            with self._sockets_lock:
+                self._sockets.add(facts["return_value"].get_extra_info("socket"))
 
     def _after_response(self, response: httpx.Response) -> None:
+        self.turns.take()
         try:
             there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
         except (ValueError, OverflowError, OSError):

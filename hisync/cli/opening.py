@@ -97,8 +97,10 @@ def open_engine(
         LockedError: if another hisync holds the mirror.
     """
     from hisync.api import HiTask
+    from hisync.api.turns import LANES
     from hisync.config import require_credentials
     from hisync.engine import Clock, Engine
+    from hisync.lanes import Lanes
     from hisync.logs import configure_logging
     from hisync.mirror import state
     from hisync.purse import Purse
@@ -138,6 +140,7 @@ def open_engine(
                     stopping=stop.is_set,
                     spare=purse.spare,
                     keep_books=purse.keep_books,
+                    lanes=Lanes(LANES, run=api.side_by_side, ready=purse.ready),
                 )
             finally:
                 with suppress(MirrorError):

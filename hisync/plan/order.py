@@ -1,8 +1,11 @@
-"""The order in which changes go out. Pure. Public: `Step`, `is_spending`, `order_steps`."""
+"""The order in which changes go out, and which may go at once. Pure.
+
+Public: `Step`, `is_spending`, `order_steps`, `independent`, `goes_beside_others`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +73,38 @@ def order_steps(steps: Iterable[Step]) -> list[Step]:
         return (_RANK[type(step.send)], -depth if deletion else depth, step.attempts, step.last_seq)
 
     return sorted(steps, key=rank)
+
+
+def independent(steps: Sequence[Step], start: int, most: int) -> Sequence[Step]:
+    """The steps from `start` on that may go at once, in any order: at least one, at most `most`.
+
+    Whoever is under another of them waits for it.
+    """
+    end, guids = start, set[str]()
+    while end < len(steps) and end - start < most:
+        step = steps[end]
+        if end > start and (step.guid in guids or step.parent in guids):
+            break
+        if not goes_beside_others(step):
+            end = max(end, start + 1)
+            break
+        guids.add(step.guid)
+        end += 1
+    return steps[start:end]
+
+
+def goes_beside_others(step: Step) -> bool:
+    """Whether others may be under way with it: so it is with new rows and new values.
+
+    What removes or moves a row has to keep its place, and time spent is looked up by totals.
+    """
+    match step.send:
+        case SendCreate():
+            return True
+        case SendUpdate(columns):
+            return not ({"parent_guid", SPENT} & columns.keys())
+        case _:
+            return False
 
 
 def _depth(guid: str, parents: Mapping[str, str | None]) -> int:

@@ -360,3 +360,23 @@ def test_a_small_budget_is_not_booked_ahead(mirror: Mirror, per_minute: int) -> 
     minute.book_ahead(minute.purse(), 60.0)
     minute.grant(minute.purse(), per_minute)
     assert minute.now == START
+
+
+@pytest.mark.parametrize(("per_minute", "at_once"), [(600, 10), (60, 9), (30, 4), (3, 1)])
+def test_what_may_be_made_at_once_is_booked(mirror: Mirror, per_minute: int, at_once: int) -> None:
+    minute = fresh(mirror, per_minute)
+    purse = minute.purse()
+    minute.grant(purse)
+    assert purse.ready() == at_once
+    assert purse.ready() == at_once
+    before = minute.now
+    minute.grant(purse, at_once)
+    assert minute.now == before
+
+
+def test_nothing_is_ready_once_the_budget_is_spent(mirror: Mirror) -> None:
+    minute = fresh(mirror, 20)
+    purse = minute.purse()
+    minute.grant(purse, 20)
+    assert purse.ready() == 1
+    assert minute.now == START

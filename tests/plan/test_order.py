@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hisync.items import SPENT
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
-from hisync.plan.order import Step, order_steps
+from hisync.plan.order import Step, independent, order_steps
 
 CREATE, UPDATE, ARCHIVE, DELETE = SendCreate({}), SendUpdate({}), SendArchive(), SendDelete()
 
@@ -101,3 +102,26 @@ def test_every_family_is_in_order(parents: dict[str, str | None], send: Send, se
                 continue  # in a circle: refused later
             first, second = (parent, guid) if send is CREATE else (guid, parent)
             assert order.index(first) < order.index(second)
+
+
+@pytest.mark.parametrize(
+    ("steps", "wave"),
+    [
+        ([step("a"), step("b"), step("c", UPDATE), step("d")], "abc"),
+        # Under another of them
+        ([step("a"), step("b", parent="a"), step("c")], "a"),
+        ([step("a", UPDATE), step("b", UPDATE, parent="x"), step("c", UPDATE, parent="a")], "ab"),
+        # What has to keep its place goes alone
+        ([step("a", DELETE), step("b", DELETE)], "a"),
+        ([step("a", UPDATE), step("b", ARCHIVE), step("c", UPDATE)], "a"),
+        ([step("a", SendUpdate({"parent_guid": "x"})), step("b", UPDATE)], "a"),
+        ([step("a", UPDATE), step("b", SendUpdate({SPENT: 5}))], "a"),
+        # A guid that is used in two tables
+        ([step("a", UPDATE), step("a", UPDATE)], "a"),
+        ([step("a")], "a"),
+    ],
+)
+def test_what_does_not_depend_on_one_another_goes_at_once(steps: list[Step], wave: str) -> None:
+    assert "".join(one.guid for one in independent(steps, 0, 3)) == wave
+    assert "".join(one.guid for one in independent([step("x"), *steps], 1, 3)) == wave
+    assert len(independent(steps, 0, 1)) == 1

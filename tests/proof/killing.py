@@ -21,6 +21,7 @@ from tests.edges.oracle import TABLES, differences
 from tests.proof.sim import KilledError
 from tests.proof.stage import (
     PATIENCE,
+    SIDE_BY_SIDE,
     Stage,
     StoppedStage,
     cycle,
@@ -65,11 +66,13 @@ def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> Stopped
     stage = set_stage(
         folder,
         scenario.given,
-        traits=[*scenario.traits, *traits],
+        traits=[*scenario.traits, *(trait for trait in traits if trait != SIDE_BY_SIDE)],
         zone=scenario.zone,
         rules={"comments": comments, **frequent, **scenario.rules},
         items=scenario.account,
     )
+    if SIDE_BY_SIDE in traits:
+        stage.sim.lanes = 4
     return stage.snapshot()
 
 

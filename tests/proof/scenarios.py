@@ -28,6 +28,7 @@ from tests.edges.acts import (
 from tests.edges.scene import Act, Scene
 from tests.proof.killing import Scenario
 from tests.proof.stage import (
+    SIDE_BY_SIDE,
     anew,
     answered,
     colleague_spends,
@@ -58,6 +59,7 @@ SERVERS: Final = {
     "no stubs": ("stubs=false",),
     "no delta": ("delta=false",),
     "makes a repeated guid a second item": ("repeated_guid=duplicates",),
+    "with pushes side by side": (SIDE_BY_SIDE,),
     "bare": ("repeated_guid=refuses", "nulls", "history_wrapped", "version_step=3"),
 }
 """Habits of servers on which every scenario is run."""

@@ -20,7 +20,7 @@ import logging
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import orjson
@@ -38,6 +38,7 @@ from sqlalchemy import Engine as SqlEngine
 
 from hisync.api import HiTask
 from hisync.engine import Clock, Engine, Rules
+from hisync.lanes import Lanes
 from hisync.mirror import dialects, state
 from hisync.mirror.dialects.sqlite.connection import prepare, read_json
 from hisync.mirror.dialects.sqlite.database import SqliteFile
@@ -67,6 +68,8 @@ class Moment(Enum):
     """Before a write transaction commits."""
 
 
+_T = TypeVar("_T")
+
 Watcher = Callable[["Sim", Moment, str], None]
 
 
@@ -81,6 +84,8 @@ class Sim(World):
         die_at: the step at which the process dies, 0 for never.
         watchers: called at each moment, before the step is made.
         budget: requests a minute, 0 for no limit.
+        lanes: how many pushes are claimed at once and sent in any order, before the first answer
+            is written down; on one thread all the same.
         sent_at: when each request reached hiTask, in virtual seconds, whatever the clock says.
     """
 
@@ -90,6 +95,7 @@ class Sim(World):
     die_at: int = 0
     watchers: list[Watcher] = field(default_factory=list)
     budget: int = 0
+    lanes: int = 1
     sent_at: list[float] = field(default_factory=list)
     _dead: bool = False
     _person: sqlite3.Connection | None = None
@@ -129,9 +135,16 @@ class Sim(World):
         )
         with self._mirror.reading() as connection:
             api.expected_account = state.load(connection).account_id
-        self._engine = Engine(api, self._mirror, self.rules, clock)
+        lanes = Lanes(self.lanes, first=self.lanes, run=self._in_any_order)
+        self._engine = Engine(api, self._mirror, self.rules, clock, lanes=lanes)
         if self.budget:
             self._engine.spare = purse.spare
+
+    def _in_any_order(self, jobs: Sequence[Callable[[], _T]]) -> list[_T]:
+        order = list(range(len(jobs)))
+        random.Random(self.steps).shuffle(order)
+        done = {number: jobs[number]() for number in order}
+        return [done[number] for number in range(len(jobs))]
 
     def crash(self) -> None:
         """Drop the engine where it stands; what it had committed is all that is left."""
@@ -207,7 +220,8 @@ class Sim(World):
         self.close()
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
         time, service, rng = deepcopy((self.time, self.service, self.rng), memo)
-        return Snapshot(self.database.read_bytes(), time, service, rng, self.rules, self.budget)
+        database = self.database.read_bytes()
+        return Snapshot(database, time, service, rng, self.rules, self.budget, self.lanes)
 
 
 @dataclass(frozen=True)
@@ -220,6 +234,7 @@ class Snapshot:
     rng: random.Random
     rules: Rules
     budget: int
+    lanes: int
 
     def copy(self, folder: Path) -> Sim:
         """The world in a folder, as it was."""
@@ -227,7 +242,9 @@ class Snapshot:
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
         time, service, rng = deepcopy((self.time, self.service, self.rng), memo)
         (folder / "mirror.db").write_bytes(self.database)
-        return Sim(folder, time, service, self.rules, rng=rng, budget=self.budget)
+        sim = Sim(folder, time, service, self.rules, rng=rng, budget=self.budget)
+        sim.lanes = self.lanes
+        return sim
 
 
 def make_sim(

@@ -78,6 +78,7 @@ class Story:
         )
         sim.rng = random.Random(rng.getrandbits(64))
         sim.budget = rng.choice([0, 0, 0, 40])
+        sim.lanes = 1 + 3 * (seed % 2)
         policy = rng.choice(POLICIES)
         sim.change_rules(
             policy=Policy(policy),

@@ -27,6 +27,9 @@ from tests.proof.sim import Sim, Snapshot, make_sim
 PATIENCE = 700.0
 """Virtual seconds after which nothing waits any more, but for what `Retry-After` asked for."""
 
+SIDE_BY_SIDE = "side by side"
+"""No habit of a server: pushes are claimed four at a time, and sent in any order."""
+
 
 @dataclass
 class Canned:
