@@ -22,7 +22,7 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.checks import Neighbours, Standing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate:
     """A row with unfinished changes.
 
@@ -46,7 +46,7 @@ class Candidate:
     entries: Sequence[Change] = ()
     total: int | None = None
 
-    @property
+    @cached_property
     def before(self) -> Values | None:
         """The base's values."""
         if self.base is None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -89,7 +89,7 @@ def category_of_table(table: str) -> int | None:
     return TABLES[table]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One field of an item.
 
@@ -118,12 +118,12 @@ class Field:
         """Whether people may change it in an existing row."""
         return self.access is Access.WRITABLE
 
-    @property
+    @cached_property
     def sendable(self) -> bool:
         """Whether a change of it here goes to hiTask, and one there is more than news."""
         return self.access in {Access.WRITABLE, Access.COUNTED}
 
-    @property
+    @cached_property
     def empty(self) -> Value:
         """The value of a row that says nothing about this field."""
         return False if self.type is FieldType.BOOL else None

@@ -25,7 +25,7 @@ from sqlalchemy import (
     select,
 )
 
-from hisync.items import Value, Values
+from hisync.items import Value, Values, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
@@ -141,9 +141,11 @@ def base_values(base: Base, local: Values | None) -> dict[str, Value]:
     dirty = dict(base.dirty or {})
     # Dates are read in the light of is_all_day, so that must be the base's.
     all_day = {"is_all_day": (local or {}).get("is_all_day")}
-    written, _ = decode_row(base.table, all_day | dirty)
-    columns = written if local is None else dirty
-    return {**(local or {}), **{c: written[c] for c in columns if c in written}}
+    if local is None:
+        return decode_row(base.table, dirty)[0]
+    columns = dirty.keys() & fields_of(base.table).keys()
+    written, _ = decode_row(base.table, all_day | dirty, columns)
+    return {**local, **{column: written[column] for column in columns}}
 
 
 def chunks(values: Iterable[_K]) -> Iterable[list[_K]]:
@@ -193,7 +195,7 @@ def rows_among(
             statement = query.where(among(connection, column, chunk))
         else:
             statement = _keyed(dialect, query, column, alone=len(chunk) == 1)
-        yield from connection.execute(statement, {"keys": parameter}).mappings()
+        yield from connection.execute(statement, {"keys": parameter}).mappings().all()
 
 
 @lru_cache(maxsize=256)

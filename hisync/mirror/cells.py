@@ -8,7 +8,7 @@ be read stops nothing but the change that wrote it. The same functions read the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any, Final
@@ -29,17 +29,25 @@ class UnreadableCellError(HisyncError):
     """A cell holds something that its column can't mean; the text names the accepted forms."""
 
 
-def decode_row(table: str, cells: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, str]]:
+def decode_row(
+    table: str, cells: Mapping[str, Any], columns: Iterable[str] | None = None
+) -> tuple[dict[str, Value], dict[str, str]]:
     """The values of a row, and the reason for each cell that can't be read, by column.
 
-    Columns that `cells` leaves out are empty; an unreadable one is empty among the values.
+    Args:
+        table: the item table.
+        cells: what the row holds; what they leave out is empty.
+        columns: of the table, those that are wanted besides `is_all_day`; None for all.
+
+    Returns:
+        The values, where an unreadable one is empty, and what can't be read.
     """
     values: dict[str, Value] = {}
     unreadable: dict[str, str] = {}
     all_day = False
     fields = fields_of(table)
     # Dates are read in the light of is_all_day, so that comes first.
-    for column in ("is_all_day", *fields):
+    for column in ("is_all_day", *(fields if columns is None else columns)):
         field = fields[column]
         if column in values:
             continue

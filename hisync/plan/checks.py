@@ -8,10 +8,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, TypeAlias
 
 from hisync.change import Change
-from hisync.items import Access, Level, Values, fields_of, says_nothing, table_of_category
+from hisync.items import Access, Field, Level, Values, fields_of, says_nothing, table_of_category
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
 
 Standing: TypeAlias = Literal["none", "known", "coming", "waiting", "absent"]
@@ -83,9 +84,10 @@ def refused_edits(
         unreadable: the reason for each cell of the row that can't be read.
     """
     refused = dict(unreadable)
-    for column, f in fields_of(table).items():
-        if base is None:
-            continue
+    if base is None:
+        return refused
+    for f in _guarded(table):
+        column = f.column
         if f.never_empty and not says_nothing(base.get(column)) and _emptied(changes, column):
             refused[column] = f"{column} can't be empty on hiTask"
         if f.access is Access.WRITABLE:
@@ -94,6 +96,14 @@ def refused_edits(
         if written and not _reverted(changes, written[-1], column):
             refused[column] = f"{column} is read-only: only hiTask sets it" + _instead(column)
     return refused
+
+
+@cache
+def _guarded(table: str) -> tuple[Field, ...]:
+    """The columns that not every edit may set."""
+    return tuple(
+        f for f in fields_of(table).values() if f.never_empty or f.access is not Access.WRITABLE
+    )
 
 
 def _writes(change: Change, column: str) -> bool:

@@ -118,6 +118,8 @@ def _state(table: str, base: Values | None, side: Values | None) -> State:
         return State.NEVER if side is None else State.NEW
     if side is None:
         return State.GONE
+    if side is base:
+        return State.SAME
     return State.CHANGED if changed_columns(table, base, side) else State.SAME
 
 
@@ -170,6 +172,8 @@ def _merge(row: Row, policy: Policy) -> Iterator[Action]:
         for column, f in fields_of(row.table).items()
         # The API never shows an archived item, so only the mirror can say it.
         if column != "archived"
+        # Nothing becomes of what is the same on both sides, but for what both may have added to.
+        and (local.get(column) != remote.get(column) or f.access is Access.COUNTED)
     }
     yield from (o.conflict for o in outcomes.values() if o.conflict)
     take = {column: o.value for column, o in outcomes.items() if o.take}
@@ -179,14 +183,20 @@ def _merge(row: Row, policy: Policy) -> Iterator[Action]:
     if "is_all_day" in send:
         # The same cells now mean days instead of instants, or the reverse, on the wire too.
         send |= {
-            f.column: outcomes[f.column].value
+            f.column: value
             for f in fields_of(row.table).values()
-            if f.type in DATE_TYPES and outcomes[f.column].value is not None
+            if f.type in DATE_TYPES
+            and (value := _end_value(f.column, outcomes, remote)) is not None
         }
     if send:
         yield SendUpdate(send)
     if local.get("archived") and not remote.get("archived"):
         yield SendArchive()
+
+
+def _end_value(column: str, outcomes: Mapping[str, _Outcome], remote: Values) -> Value:
+    outcome = outcomes.get(column)
+    return remote.get(column) if outcome is None else outcome.value
 
 
 def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from operator import methodcaller
 from typing import Any, Final
 
 import orjson
@@ -41,9 +42,8 @@ def prepare(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _any_text(cell: bytes) -> str:
-    """A text cell, whatever bytes a client put in: what is no UTF-8 is refused by its column."""
-    return cell.decode("utf-8", "surrogateescape")
+_any_text: Final = methodcaller("decode", "utf-8", "surrogateescape")
+"""Makes a text cell of whatever bytes a client put in: what is no UTF-8 its column refuses."""
 
 
 def read_json(cell: Any) -> Any:
