@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from hisync.engine import Engine
 from hisync.leaving import Leaver, leave_by_absence, load_leavers
 from hisync.mirror import base as bases
-from hisync.mirror import rows
+from hisync.mirror import rows, state
 from hisync.plan.guard import CONFIRMED, held_tables
 
 
@@ -42,6 +42,8 @@ def note_absence(engine: Engine, connection: Connection, live: Collection[int]) 
     absent = bases.known_ids(connection) - set(live)
     if not absent:
         return Absence()
+    if not live:
+        state.save(connection, nothing_shown=True)
     leavers = load_leavers(connection, bases.load_bases_by_id(connection, absent).values())
     fresh = [m for m in leavers if m.base.missed + 1 < CONFIRMED]
     sure = [m for m in leavers if m.base.missed + 1 >= CONFIRMED]
@@ -55,8 +57,15 @@ def note_absence(engine: Engine, connection: Connection, live: Collection[int]) 
 
 
 def _forgive(connection: Connection, live: Collection[int]) -> None:
-    """What was missing and shows again was never gone."""
-    back = bases.missed_ids(connection) & set(live)
+    """What was missing and shows again was never gone.
+
+    Nor does it count what an answer without any item lacked, once another shows some again.
+    """
+    missed = bases.missed_ids(connection)
+    back = missed & set(live)
+    if live and state.load(connection).nothing_shown:
+        back = missed
+        state.save(connection, nothing_shown=False)
     returned = bases.load_bases_by_id(connection, back).values()
     bases.save_bases(connection, [replace(base, missed=0) for base in returned])
 

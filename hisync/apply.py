@@ -123,7 +123,7 @@ def apply_items(
     items: Collection[Item],
     *,
     live: Collection[int] | None,
-    answering: Intent | None = None,
+    answering: Mapping[int, Intent] | None = None,
     spent: Mapping[int, bool] | None = None,
 ) -> Applied:
     """Bring the rows of these items to what hiTask says, unsent changes kept.
@@ -133,20 +133,20 @@ def apply_items(
         connection: the engine's write transaction.
         items: whole items.
         live: the ids of all items of the account where they are known, None where not.
-        answering: the write that `items` answer; None when they were read.
+        answering: the writes that `items` answer, by the item's id; None when they were read.
         spent: what was looked up about totals with lost answers, by the item's id.
     """
     adopted = {}
-    if answering is None:
+    if not answering:
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
     for batch in _batches(items, live):
         found = identify(connection, batch, live, answering, adopted)
         _report_duplicates(engine, found)
-        _apply_batch(engine, connection, batch, found, answering, spent or {}, applied)
+        _apply_batch(engine, connection, batch, found, answering or {}, spent or {}, applied)
         done += len(batch)
-        if answering is None:
+        if not answering:
             engine.progress("applying", done, len(items))
     return applied
 
@@ -181,7 +181,7 @@ def _apply_batch(
     connection: Connection,
     items: Sequence[Item],
     found: Identities,
-    answering: Intent | None,
+    answering: Mapping[int, Intent],
     spent: Mapping[int, bool],
     applied: Applied,
 ) -> None:
@@ -196,9 +196,11 @@ def _apply_batch(
         )
         for item in items
     ]
-    if answering is not None and answering.op == "create":
-        learn_guid_habit(connection, answering, items[0])
-    view = _load_view(engine, connection, shown, direct=answering is not None, spent=spent)
+    for item in items:
+        intent = answering.get(item.id)
+        if intent is not None and intent.op == "create":
+            learn_guid_habit(connection, intent, item)
+    view = _load_view(engine, connection, shown, direct=bool(answering), spent=spent)
     for one in shown:
         _apply_one(engine, connection, one, view)
     view.writes.flush(connection, engine.clock.now())

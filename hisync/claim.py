@@ -68,23 +68,44 @@ def prepare(engine: Engine, connection: Connection) -> list[Step]:
     return _hold_deletes(engine, connection, steps)
 
 
-def claim(
-    engine: Engine, connection: Connection, step: Step, *, beside_others: bool = False
-) -> Claim | None:
-    """Plan one row again, as it is now, and write down what will be sent; None if nothing.
+def claim(engine: Engine, connection: Connection, steps: Sequence[Step]) -> list[Claim]:
+    """Plan rows again, as they are now, and write down what will be sent.
 
     Args:
         engine: everything it needs.
         connection: the engine's write transaction.
-        step: what was planned.
-        beside_others: whether it is to be under way together with others.
+        steps: one, or several that are independent, which are to be under way together.
+
+    Returns:
+        The claims, without the rows that need nothing any more, or nothing yet.
     """
-    log = changes.unfinished(connection, [step.guid])
-    entries = check_entries(engine, connection, step.guid) if step.spends else {}
-    scene = load_scene(engine, connection, log, [step.guid], entries)
-    candidate = next((c for c in scene.candidates if c.table == step.table), None)
-    if candidate is None:
-        return None
+    guids = [step.guid for step in steps]
+    log = changes.unfinished(connection, guids)
+    spends = [step.guid for step in steps if step.spends]
+    entries = check_entries(engine, connection, spends[0]) if spends else {}
+    scene = load_scene(engine, connection, log, guids, entries)
+    candidates = {(c.table, c.guid): c for c in scene.candidates}
+    claims, carried = list[Claim](), list[int]()
+    for step in steps:
+        candidate = candidates.get((step.table, step.guid))
+        if candidate is None:
+            continue
+        # Of the others it is not known yet what becomes of them.
+        alone = replace(scene, candidates=[candidate])
+        fresh = _plan_again(engine, connection, step, candidate, alone)
+        if fresh is None or (len(steps) > 1 and not goes_beside_others(fresh)):
+            continue  # a row that was moved or taken away meanwhile waits for the next round
+        carried += [c.seq for c in _carried(candidate.log, candidate.entries, fresh.send)]
+        claims.append(_claimed(engine, fresh, candidate, scene))
+    now = engine.clock.now()
+    intents.save_intents(connection, [each.intent for each in claims])
+    changes.set_state(connection, carried, "sending", now=now, attempted=True)
+    return claims
+
+
+def _plan_again(
+    engine: Engine, connection: Connection, step: Step, candidate: Candidate, scene: Scene
+) -> Step | None:
     if candidate.local is None and bases.has_unsettled_children(connection, step.guid):
         return None  # they were to go, or to move away, first
     fresh = _plan(engine, connection, candidate, scene)
@@ -92,24 +113,18 @@ def claim(
         return None  # a deletion that the guard has not seen waits for the next round
     if fresh.spends and not step.spends:
         return None  # and so does time that was not checked
-    if beside_others and not goes_beside_others(fresh):
-        return None  # and so does a row that was moved or taken away meanwhile
+    return fresh
+
+
+def _claimed(engine: Engine, step: Step, candidate: Candidate, scene: Scene) -> Claim:
     intent = Intent(
-        guid=fresh.guid,
-        table=fresh.table,
-        op=_OPS[type(fresh.send)],
-        sent=_sent(fresh.table, fresh.send),
-        last_seq=fresh.last_seq,
-        attempt=fresh.attempts + 1,
+        guid=step.guid,
+        table=step.table,
+        op=_OPS[type(step.send)],
+        sent=_sent(step.table, step.send),
+        last_seq=step.last_seq,
+        attempt=step.attempts + 1,
         started_at=engine.clock.now(),
-    )
-    intents.save_intent(connection, intent)
-    changes.set_state(
-        connection,
-        [change.seq for change in _carried(candidate.log, candidate.entries, fresh.send)],
-        "sending",
-        now=intent.started_at,
-        attempted=True,
     )
     before = candidate.before or {}
     row = candidate.local.values if candidate.local else before

@@ -92,9 +92,9 @@ def run_cycle(
         if engine.stopping():
             raise  # it may be only that we stop
         with engine.mirror.writing() as connection:
-            until = _pause(engine, state.load(connection), error)
+            rest = _rest(engine, state.load(connection), error)
             refused = isinstance(error, StopError)
-            state.save(connection, trouble=str(error), refused=refused, quiet_until=until)
+            state.save(connection, trouble=str(error), refused=refused, **rest)
         raise
     summary.requests = engine.api.requests - requests
     summary.seconds = round(engine.clock.time() - started, 3)
@@ -105,21 +105,22 @@ def run_cycle(
 def heed_pause(engine: Engine) -> None:
     """Ask nothing before the time that hiTask named, not even in a new process."""
     with engine.mirror.reading() as connection:
-        until = state.load(connection).quiet_until
-    left = 0.0 if until is None else until - engine.clock.time()
+        left = state.load(connection).rest_left(engine.clock.time())
     if 0 < left <= LONGEST + 60:  # the day's end, and what clocks differ by
         raise SlowDownError(
             f"hiTask asked to be left alone for another {left:.0f} s", retry_after=left
         )
 
 
-def _pause(engine: Engine, before: EngineState, error: ServiceError | None) -> float | None:
-    """Until when an error wants everything to rest, None if it doesn't."""
-    if error is None:
-        return None
+def _rest(
+    engine: Engine, before: EngineState, error: ServiceError | None
+) -> dict[str, float | None]:
+    """From when until when an error wants everything to rest, as the engine's memory has it."""
     now = engine.clock.time()
-    wait = pause_for(error, now, before.quiet_until)
-    return None if wait is None else now + wait
+    wait = None if error is None else pause_for(error, now, before.quiet_until)
+    if wait is None:
+        return {"quiet_since": None, "quiet_until": None}
+    return {"quiet_since": now, "quiet_until": now + wait}
 
 
 def _pull_and_push(
@@ -206,7 +207,7 @@ def _remember(engine: Engine, summary: Summary) -> None:
             last_cycle=facts,
             trouble=trouble,
             refused=False,
-            quiet_until=_pause(engine, known, summary.trouble or summary.delay),
+            **_rest(engine, known, summary.trouble or summary.delay),
         )
         if (offset := zone_offset(engine, known)) != known.zone_offset:
             state.save(connection, zone_offset=offset)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,9 @@ from hisync.watch.vitals import Vitals
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at whether anyone wrote to the database."""
+
+CLOCK_LOOK: Final = 2.0
+"""Seconds between two looks at whether the clock was set back."""
 
 GRACE: Final = 0.4
 """Seconds that a request gets to end by itself when hisync is to stop, and then to be ended."""
@@ -123,12 +127,21 @@ class Daemon:
         Nothing may take longer than half the watchdog's time: not a request that hangs until its
         time-out, nor the wait for the budget.
         """
-        if self._watchdog is None:
-            self._stop.wait()
-            return
-        while not self._stop.wait(self._watchdog / 8):
-            if self._vitals.untouched < self._watchdog / 2:
+        watchdog = self._watchdog
+        ahead = _clock_ahead()
+        while not self._stop.wait(min(CLOCK_LOOK, watchdog / 8) if watchdog else CLOCK_LOOK):
+            if watchdog and self._vitals.untouched < watchdog / 2:
                 self._alive()
+            before, ahead = ahead, _clock_ahead()
+            if ahead < before - CLOCK_LOOK:
+                self._start_over(before - ahead)
+
+    def _start_over(self, seconds: float) -> None:
+        """The clock was set back: what is due by it would be so only that much later."""
+        self._log.warning("clock_set_back", seconds=round(seconds))
+        self._quiet_until = 0.0
+        self._scheduler.reschedule_job("watch", trigger="interval", seconds=LOOK_EVERY)
+        self._schedule(self._cycle, "poll", 0.0)
 
     def _end(self) -> None:
         """Let the engine's thread come to its end, and end a request that hangs."""
@@ -240,6 +253,11 @@ class Daemon:
 
     def _now(self) -> float:
         return self._engine.clock.time()
+
+
+def _clock_ahead() -> float:
+    """The seconds that the clock is ahead of one that nobody sets."""
+    return time.time() - time.monotonic()
 
 
 def stop_on_signals(stop: threading.Event) -> None:

@@ -53,7 +53,7 @@ def identify(
     connection: Connection,
     items: Sequence[Item],
     live: Collection[int] | None,
-    answering: Intent | None = None,
+    answering: Mapping[int, Intent] | None = None,
     adopted: Mapping[int, str] | None = None,
 ) -> Identities:
     """Find the row of each item.
@@ -62,7 +62,8 @@ def identify(
         connection: a transaction.
         items: whole items.
         live: the ids of all items of the account, None where they aren't known.
-        answering: the write that the one item answers; it is that row, whatever its guid.
+        answering: the writes that the items answer, by the item's id; each is the row of its
+            write, whatever its guid.
         adopted: rows that items are by other evidence than their guid, by the item's id.
     """
     by_id = load_bases_by_id(connection, (item.id for item in items))
@@ -74,7 +75,7 @@ def identify(
     duplicates: dict[str, list[int]] = {}
     taken = set(guids.values())
     for item in sorted(strangers, key=lambda one: one.id):
-        guid = answering.guid if answering else named.get(item.id, item.guid)
+        guid = answering[item.id].guid if answering else named.get(item.id, item.guid)
         twin = by_guid.get(guid)
         if guid in taken or (twin is not None and _lives(twin, live)):
             other = twin.id if twin else next(n for n, g in guids.items() if g == guid)

@@ -10,7 +10,7 @@ next pull shows what became of it. Public: `push`, `Pushed`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -125,9 +125,7 @@ def _steps(engine: Engine) -> list[Step]:
 
 def _claim(engine: Engine, wave: Sequence[Step]) -> list[Claim]:
     with engine.mirror.writing() as connection:
-        several = len(wave) > 1
-        claims = [claim(engine, connection, step, beside_others=several) for step in wave]
-    return [claimed for claimed in claims if claimed is not None]
+        return claim(engine, connection, wave)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +204,34 @@ def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> bool:
             proven.append((each, over))
     if not proven:
         return not answered
-    conflicts = 0
     with engine.mirror.writing() as connection:
-        for each, over in proven:
-            intent, base = each.claimed.intent, each.claimed.base
-            if each.item is not None:
-                apply_items(engine, connection, [each.item], live=None, answering=intent)
-            elif base is not None:
-                leaver = load_leavers(connection, [base])[0]
-                leave_by_own_write(engine, connection, leaver, intent)
-            conflicts += record_overwritten(engine, connection, over)
+        for sent in _one_for_each_item([each for each, _ in proven]):
+            answering = {item.id: each.claimed.intent for each, item in sent}
+            items = [item for _, item in sent]
+            apply_items(engine, connection, items, live=None, answering=answering)
+        for each, _ in proven:
+            if each.item is None and each.claimed.base is not None:
+                leaver = load_leavers(connection, [each.claimed.base])[0]
+                leave_by_own_write(engine, connection, leaver, each.claimed.intent)
+        conflicts = sum(record_overwritten(engine, connection, over) for _, over in proven)
     pushed.conflicts += conflicts
     pushed.sent += len(proven)
     pushed.failures = 0
     return len(proven) == len(answered)
+
+
+def _one_for_each_item(answered: Sequence[_Sent]) -> Iterator[list[tuple[_Sent, Item]]]:
+    """The answers with an item, in parts in which no item answers twice, whatever hiTask says."""
+    part: dict[int, tuple[_Sent, Item]] = {}
+    for each in answered:
+        if each.item is None:
+            continue
+        if each.item.id in part:
+            yield list(part.values())
+            part = {}
+        part[each.item.id] = (each, each.item)
+    if part:
+        yield list(part.values())
 
 
 def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | None:

@@ -62,9 +62,9 @@ class Throttle:
         return max(1, int(per_minute * self.share_at(now)))
 
     def wait(self, now: float) -> float:
-        """Seconds for which nothing may be asked."""
+        """Seconds for which nothing may be asked; a clock that was set back ends the pause."""
         left = self.until - now
-        return left if 0 < left <= LONGEST else 0.0
+        return left if self.since <= now and 0 < left <= LONGEST else 0.0
 
     def slowed(self, error: ServiceError, now: float) -> Self:
         """After another complaint."""

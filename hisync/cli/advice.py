@@ -91,9 +91,8 @@ def _trouble(status: Status, trouble: str, name: str) -> Advice:
         what = f"hiTask refuses the login, the key or the account: {one_line(trouble)}"
         return Advice(what, commands=[(f"{name} check", _then_restart(status))])
     what = f"hiTask could not be asked the last time: {one_line(trouble)}"
-    pause = (status.quiet_until or 0.0) - status.now
-    if pause > 0:
-        return Advice(f"{what}; it wants to be left alone for {in_words(pause)}: wait")
+    if status.rest_left > 0:
+        return Advice(f"{what}; it wants to be left alone for {in_words(status.rest_left)}: wait")
     return Advice(what, commands=[(f"{name} check", _then_restart(status))])
 
 

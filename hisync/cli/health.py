@@ -45,7 +45,7 @@ class Status:
         last_cycle: what the last cycle did, None before the first.
         trouble: why no cycle has finished since, None if one has.
         refused: whether that is because hiTask refuses the login, the key or the account.
-        quiet_until: until when hiTask asked not to be asked.
+        rest_left: seconds for which hiTask asked not to be asked.
         rows: rows by table.
         changes: changes that wait or were rejected, by state.
         rejected: the newest of those that were rejected.
@@ -81,7 +81,7 @@ class Status:
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
     refused: bool = False
-    quiet_until: float | None = None
+    rest_left: float = 0.0
     rows: dict[str, int] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
     rejected: list[examples.Example] = field(default_factory=list)
@@ -172,7 +172,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "last_cycle": memory.last_cycle,
         "trouble": memory.trouble,
         "refused": memory.refused,
-        "quiet_until": memory.quiet_until,
+        "rest_left": memory.rest_left(now),
         "rows": dict(rows.count_rows(connection, EDITED_TABLES | SHOWN_TABLES)),
         "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),
         "changes": {name: n for name, n in sorted(counted.items()) if name not in _OVER},

@@ -92,7 +92,7 @@ def claim(engine: Engine, connection: Connection, step: CommentStep) -> Claim | 
         attempt=max(change.attempts for change in carried) + 1,
         started_at=engine.clock.now(),
     )
-    intents.save_intent(connection, intent)
+    intents.save_intents(connection, [intent])
     changes.set_state(
         connection,
         [change.seq for change in carried],

@@ -156,15 +156,13 @@ def _settle(
 def _intend_delete(
     engine: Engine, connection: Connection, posted: Comment, later: Sequence[Change]
 ) -> None:
-    intents.save_intent(
-        connection,
-        Intent(
-            guid=posted.guid,
-            table=COMMENTS,
-            op="delete",
-            sent=asdict(posted),
-            last_seq=later[-1].seq,
-            attempt=0,
-            started_at=engine.clock.now(),
-        ),
+    intent = Intent(
+        guid=posted.guid,
+        table=COMMENTS,
+        op="delete",
+        sent=asdict(posted),
+        last_seq=later[-1].seq,
+        attempt=0,
+        started_at=engine.clock.now(),
     )
+    intents.save_intents(connection, [intent])

@@ -1,13 +1,13 @@
 """`sync_intents`: what was about to be sent, committed before it was.
 
 After a crash or a lost answer, an intent is all that is known; the next read of hiTask shows
-what became of it. Public: `Intent`, `load_intents`, `load_raw`, `save_intent`,
+what became of it. Public: `Intent`, `load_intents`, `load_raw`, `save_intents`,
 `forget_intents`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -22,6 +22,8 @@ from hisync.mirror.tables import sync_intents
 _OF_TABLES: Final = select(sync_intents).where(
     sync_intents.c.table_name.in_(bindparam("tables", expanding=True))
 )
+
+_SAVE: Final = insert(sync_intents)
 
 Op: TypeAlias = Literal["create", "update", "archive", "delete"]
 
@@ -73,19 +75,22 @@ def load_raw(connection: Connection, tables: Collection[str]) -> list[Intent]:
     ]
 
 
-def save_intent(connection: Connection, intent: Intent) -> None:
-    """Write one down; commit before sending it."""
-    connection.execute(
-        insert(sync_intents).values(
-            guid=intent.guid,
-            table_name=intent.table,
-            op=intent.op,
-            sent={column: to_json(value) for column, value in intent.sent.items()},
-            last_seq=intent.last_seq,
-            attempt=intent.attempt,
-            started_at=intent.started_at,
-        )
-    )
+def save_intents(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Write them down; commit before sending them."""
+    written = [
+        {
+            "guid": intent.guid,
+            "table_name": intent.table,
+            "op": intent.op,
+            "sent": {column: to_json(value) for column, value in intent.sent.items()},
+            "last_seq": intent.last_seq,
+            "attempt": intent.attempt,
+            "started_at": intent.started_at,
+        }
+        for intent in intents
+    ]
+    if written:
+        connection.execute(_SAVE, written)
 
 
 def forget_intents(connection: Connection, guids: Iterable[str]) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
     Select,
     Table,
+    Update,
+    bindparam,
     delete,
     func,
     select,
@@ -111,9 +113,17 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
 
 def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:
     """Set some columns of one row."""
-    target = ITEM_TABLES[table]
     if values:
-        connection.execute(update(target).where(target.c.guid == guid).values(dict(values)))
+        places = {f"new_{column}": value for column, value in values.items()}
+        connection.execute(_setting(table, tuple(sorted(values))), {"key": guid, **places})
+
+
+@lru_cache(maxsize=256)
+def _setting(table: str, columns: tuple[str, ...]) -> Update:
+    """The statement that sets these columns of a row; made once, since few sets are ever set."""
+    target = ITEM_TABLES[table]
+    places = {column: bindparam(f"new_{column}", type_=target.c[column].type) for column in columns}
+    return update(target).where(target.c.guid == bindparam("key")).values(places)
 
 
 def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> None:

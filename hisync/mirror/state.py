@@ -50,7 +50,8 @@ class EngineState:
         last_cycle: what the last finished cycle did, for `hisync status`.
         trouble: why no cycle has finished since, None if one has.
         refused: whether that is because hiTask refuses the login, the key or the account.
-        quiet_until: until when hiTask asked not to be asked, in seconds since the epoch.
+        quiet_since: when hiTask asked not to be asked, in seconds since the epoch.
+        quiet_until: until when.
         time_zone: the account's time zone as hiTask's preferences name it.
         zone_is_old: whether to ask for it again before the next day is written.
         had_holes: whether edits may have gone unseen since the last full read.
@@ -59,6 +60,7 @@ class EngineState:
         throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
         announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
         pruned_at: when finished changes were last pruned, in seconds since the epoch.
+        nothing_shown: whether the last complete answer named no item although there are rows.
         doubts: how often in a row a history that an outcome turns on could not be read, by row.
         moved_to: where the mirror went (`name`, `at`, `token`); it must not be worked on then.
         moving_from: where it is being copied from (`name`, `token`); nor before that is over.
@@ -76,6 +78,7 @@ class EngineState:
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
     refused: bool = False
+    quiet_since: float | None = None
     quiet_until: float | None = None
     time_zone: str | None = None
     zone_is_old: bool = False
@@ -85,6 +88,7 @@ class EngineState:
     throttle: dict[str, Any] | None = None
     announced: dict[str, Any] | None = None
     pruned_at: float | None = None
+    nothing_shown: bool = False
     doubts: dict[str, int] | None = None
     moved_to: dict[str, Any] | None = None
     moving_from: dict[str, Any] | None = None
@@ -94,6 +98,15 @@ class EngineState:
         """The time zone that hiTask's preferences name; UTC while none is known."""
         zone = zone_named(self.time_zone) if self.time_zone else None
         return zone or UTC
+
+    def rest_left(self, now: float) -> float:
+        """Seconds for which nothing is to be asked, 0 for none.
+
+        A clock that was set back since would make it any length, so that ends it.
+        """
+        if self.quiet_until is None or now < (self.quiet_since or 0.0):
+            return 0.0
+        return max(0.0, self.quiet_until - now)
 
     @property
     def held(self) -> dict[str, int]:

@@ -72,7 +72,7 @@ def test_all_is_well(facts: dict[str, Any]) -> None:
         ({"last_cycle": cycle(300), "pid": 7}, "process 7 holds the mirror", []),
         ({"last_cycle": cycle(300), "pid": 0}, "process unknown holds the mirror", []),
         ({"trouble": "login refused (HTTP 403)"}, "login refused", ["hisync check"]),
-        ({"trouble": "busy", "quiet_until": NOW + 700}, "left alone for 12 min: wait", []),
+        ({"trouble": "busy", "rest_left": 700.0}, "left alone for 12 min: wait", []),
         ({"fault": "it is old: run `hisync db upgrade`"}, "old", ["hisync db upgrade"]),
         ({"warnings": ["others read it"], "config": "/a b"}, "others", ["chmod 600 '/a b'"]),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hisync.errors import RetryLaterError, ServiceError, SlowDownError, StopError
 from hisync.pull import pull
 from hisync.push import push
-from hisync.sandbox import Fault
+from hisync.sandbox import LOGIN, Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
@@ -161,6 +161,25 @@ def test_ids_that_are_missing_once_and_back_again_stay(
     assert world.sql("SELECT * FROM tasks") == before
     assert world.sql("SELECT 1 FROM sync_base WHERE missed > 0") == []
     assert world.sql("SELECT 1 FROM removed_rows") == []
+
+
+@pytest.mark.parametrize("first", ["empty_list", "missing_ids"])
+def test_an_answer_without_any_item_is_no_half_of_a_proof(new_world: MakeWorld, first: str) -> None:
+    world = new_world(items=20, traits=["delta=false"])
+    world.sync()
+    world.sync()
+    one = world.sql("SELECT id FROM tasks")[0]["id"]
+    missing = Fault("missing_ids", "GET", "/item", ids=(one,))
+    faults = [Fault("empty_list", "GET", "/item"), missing]
+    faults = faults if first == "empty_list" else faults[::-1]
+    world.service.faults.add(faults[0], replace(faults[1], nth=2))
+    world.sync()
+    world.sync()
+    assert world.sql("SELECT 1 FROM tasks WHERE id = ?", one)
+    assert world.sql("SELECT 1 FROM removed_rows") == []
+    world.service.model.delete(one, user=world.service.model.user(LOGIN))
+    world.sync()
+    assert not world.sql("SELECT 1 FROM tasks WHERE id = ?", one)
 
 
 @pytest.mark.parametrize("traits", [[], ["delta=false"], ["cursor=false"]], ids=str)

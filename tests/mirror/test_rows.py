@@ -240,8 +240,7 @@ def test_an_intent_is_read_as_it_was_written(mirror: Mirror) -> None:
     intent = Intent("g", "tasks", "update", sent, last_seq=5, attempt=2, started_at=NOON)
     other = Intent("h", "notes", "delete", {}, last_seq=6, attempt=1, started_at=NOON)
     with mirror.writing() as connection:
-        intents.save_intent(connection, intent)
-        intents.save_intent(connection, other)
+        intents.save_intents(connection, [intent, other])
     with mirror.writing() as connection:
         assert intents.load_intents(connection) == {"g": intent, "h": other}
         intents.forget_intents(connection, ["g", "nobody"])
@@ -253,7 +252,7 @@ def test_an_intent_of_an_all_day_row_keeps_its_days(mirror: Mirror) -> None:
     sent = {"due_date": day}
     intent = Intent("g", "tasks", "update", sent, last_seq=5, attempt=2, started_at=NOON)
     with mirror.writing() as connection:
-        intents.save_intent(connection, intent)
+        intents.save_intents(connection, [intent])
         assert intents.load_intents(connection)["g"].sent == {"due_date": day}
 
 

@@ -78,20 +78,34 @@ PLANTS: Final = (
     Plant(
         "the base moves when a change is sent",
         "hisync/claim.py",
-        "    intents.save_intent(connection, intent)\n",
-        "    intents.save_intent(connection, intent)\n"
-        "    if candidate.base is not None:\n"
-        "        bases.save_bases(connection, [replace(candidate.base, dirty=None)])\n",
+        "    now = engine.clock.now()\n    intents.save_intents(",
+        "    sent = [each.base for each in claims if each.base is not None]\n"
+        "    bases.save_bases(connection, [replace(base, dirty=None) for base in sent])\n"
+        "    now = engine.clock.now()\n    intents.save_intents(",
         f"{_SCENARIO} 'an update: its answer'",
     ),
     Plant(
         "a lost answer is not looked up: the change is sent again",
         "hisync/push.py",
-        '        _look_up(engine, claimed, f"the answer was lost: {error}")\n'
-        "        pushed.unclear = True",
-        '        _wait(engine, claimed, f"the answer was lost: {error}")\n'
-        "        pushed.unclear = False",
+        '            _look_up(engine, claimed, f"the answer was lost: {error}")\n'
+        "            pushed.unclear = True",
+        '            _wait(engine, claimed, f"the answer was lost: {error}")\n'
+        "            pushed.unclear = False",
         f"{_SCENARIO} 'whose answer is lost'",
+    ),
+    Plant(
+        "a new row goes out beside the one that it is under",
+        "hisync/plan/order.py",
+        "(step.guid in guids or step.parent in guids)",
+        "step.guid in guids",
+        "pytest tests/plan/test_order.py",
+    ),
+    Plant(
+        "of what goes out side by side only the first answer is written down",
+        "hisync/push.py",
+        "    if part:\n        yield list(part.values())\n",
+        "    if part:\n        yield list(part.values())[:1]\n",
+        "tests.killpoints --jobs 1 -x --server side --only 'one millisecond'",
     ),
     Plant(
         "absence is taken for deletion at the first look",
@@ -145,7 +159,7 @@ PLANTS: Final = (
     Plant(
         "the intent is not committed before its request",
         "hisync/claim.py",
-        "    intents.save_intent(connection, intent)\n",
+        "    intents.save_intents(connection, [each.intent for each in claims])\n",
         "",
         f"{_SCENARIO} 'one millisecond'",
     ),

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from hisync.cycle import run_cycle
-from hisync.errors import BusyError, FullError, SlowDownError, StopError
+from hisync.errors import BusyError, FullError, ServiceError, SlowDownError, StopError
 from hisync.mirror import state
 from hisync.mirror.store import Mirror
 from hisync.retention import prune_when_due
@@ -57,6 +57,16 @@ def test_a_daily_limit_rests_until_the_day_is_over(world: World) -> None:
     world.time.sleep(3700)
     assert world.sync().trouble is None
     assert memory(world).quiet_until is None
+
+
+@pytest.mark.parametrize("back", [600.0, 3600.0, 86400.0])
+def test_a_rest_is_over_when_the_clock_is_set_back(world: World, back: float) -> None:
+    fault = Fault("status", "GET", "/item/delta/*", status=503, retry_after=30)
+    world.service.faults.add(fault)
+    with pytest.raises(ServiceError):
+        world.sync()
+    world.time.set_by(-back)
+    assert world.sync().trouble is None
 
 
 # A refused login
