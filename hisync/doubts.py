@@ -25,6 +25,9 @@ from hisync.mirror import state
 
 _T = TypeVar("_T")
 
+REFUSED_LOOKS: Final = 3
+"""Refusals after which a history is taken for unreadable: one may be a fault that passes."""
+
 LOOKS: Final = 5
 """Failures after which a history is taken for unreadable."""
 
@@ -54,13 +57,22 @@ def fetch_telling(engine: Engine, guid: str, item_id: int, event: str) -> Sequen
     except (StopError, UnreachableError):
         raise
     except ServiceError as error:
-        looks = BUSY_LOOKS if isinstance(error, SlowDownError) else LOOKS
-        if isinstance(error, RetryLaterError) and _count(engine, guid) < looks:
-            raise
+        if _count(engine, guid) < _looks(error):
+            if isinstance(error, RetryLaterError):
+                raise
+            raise RetryLaterError(
+                f"the history is refused: {error.message}", status=error.status, code=error.code
+            ) from None
         engine.log.warning(event, guid=guid, error=error.message)
         return None  # the count stays: the same pull may fail over another item, and ask again
     _forget(engine, guid)
     return units
+
+
+def _looks(error: ServiceError) -> int:
+    if isinstance(error, SlowDownError):
+        return BUSY_LOOKS
+    return LOOKS if isinstance(error, RetryLaterError) else REFUSED_LOOKS
 
 
 def _count(engine: Engine, guid: str) -> int:

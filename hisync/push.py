@@ -20,6 +20,7 @@ from hisync.arrival import carried_by, requeue
 from hisync.claim import Claim, claim, prepare
 from hisync.engine import Engine
 from hisync.errors import (
+    HisyncError,
     LookAgainError,
     RetryLaterError,
     ServiceError,
@@ -62,6 +63,7 @@ class Pushed:
         failures: failures in a row.
         conflicts: conflicts recorded with someone who wrote at the same time.
         paused: whether it stopped, with more to send, because the last pull is long ago.
+        refusal: what refuses the login, key or account, where that came after an answer.
     """
 
     sent: int = 0
@@ -71,6 +73,7 @@ class Pushed:
     failures: int = 0
     conflicts: int = 0
     paused: bool = False
+    refusal: StopError | None = None
 
 
 def push(engine: Engine) -> Pushed:
@@ -110,9 +113,11 @@ def _send_batch(engine: Engine, steps: Sequence[Step], pushed: Pushed, until: fl
             break
         wave = independent(steps, number, min(width, engine.lanes.ready()) if width > 1 else 1)
         number += len(wave)
-        well = _carry_out(engine, _claim(engine, wave), pushed)
-        # Whatever is wrong with hiTask, or with us, strikes one at a time.
-        width = engine.lanes.wider(width) if well else 1
+        claims = _claim(engine, wave)
+        if claims:
+            well = _carry_out(engine, claims, pushed)
+            # Whatever is wrong with hiTask, or with us, strikes one at a time.
+            width = engine.lanes.wider(width) if well else 1
 
 
 def _steps(engine: Engine) -> list[Step]:
@@ -140,13 +145,13 @@ class _Sent:
 
     claimed: Claim
     item: Item | None = None
-    error: ServiceError | ValueError | None = None
+    error: HisyncError | ValueError | None = None
 
 
 def _send(engine: Engine, claimed: Claim) -> _Sent:
     try:
         return _Sent(claimed, send_claim(engine, claimed))
-    except (ServiceError, ValueError) as error:
+    except (HisyncError, ValueError) as error:
         # A ValueError is the encoder's: a value that the wire has no form for.
         return _Sent(claimed, error=error)
 
@@ -160,17 +165,27 @@ def _carry_out(engine: Engine, claims: Sequence[Claim], pushed: Pushed) -> bool:
     Raises:
         StopError: if the login, key or account is refused.
     """
-    if not claims:
-        return True
+    before = pushed.sent
     sent = engine.lanes.run([partial(_send, engine, claimed) for claimed in claims])
     failed = [each for each in sent if each.error is not None]
     finished = _finish(engine, [each for each in sent if each.error is None], pushed)
     for each in failed:
         _put_up_with(engine, each, pushed)
-    refused = next((each.error for each in failed if isinstance(each.error, StopError)), None)
-    if refused is not None:
-        raise refused
+    lost = [each.error for each in failed if isinstance(each.error, RetryLaterError)]
+    if pushed.sent > before:
+        pushed.failures = min(pushed.failures, 1)  # hiTask is well: it is about these rows
+    elif lost and pushed.failures >= PATIENCE:
+        pushed.trouble = pushed.trouble or lost[-1]
+    final = next((each.error for each in failed if _is_final(each.error)), pushed.refusal)
+    if final is not None:
+        raise final
     return finished and not failed
+
+
+def _is_final(error: HisyncError | ValueError | None) -> bool:
+    """Whether nothing more can be sent: the login is refused, or the mirror can't be used."""
+    mirror = isinstance(error, HisyncError) and not isinstance(error, ServiceError)
+    return mirror or isinstance(error, StopError)
 
 
 def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
@@ -185,10 +200,10 @@ def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
             _look_up(engine, claimed, f"the answer was lost: {error}")
             pushed.unclear = True
             pushed.failures += 1
-            if pushed.failures >= PATIENCE:
-                pushed.trouble = error
         case LookAgainError() as error:
             _look_again(engine, claimed, error, pushed)
+        case HisyncError() as error if not isinstance(error, ServiceError):
+            pass  # it stays as it was written down: the next pull looks it up
         case error:
             _refuse(engine, claimed, str(error))
             pushed.refused += 1
@@ -245,6 +260,10 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         return None
     try:
         return look_for_overwritten(engine, claimed, item)
+    except StopError as error:
+        _look_up(engine, claimed, f"what it went over is not known: {error}")
+        pushed.refusal = error
+        return None
     except RetryLaterError as error:
         # The answer alone is not all that has to be written down: the next pull asks again.
         _look_up(engine, claimed, f"what it went over is not known: {error}")

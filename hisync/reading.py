@@ -29,7 +29,7 @@ ENDPOINT_DEPRECATED = 86
 
 BROKEN_AFTER = 2
 """Failures in a row after which a delta that only ever fails is taken for missing, and one that
-names nothing any more for one that names only what changed."""
+no longer names all for one that names only what changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     """Everything; `beside` a delta that was just read, it tells what that delta is good for."""
     with engine.mirror.reading() as connection:
         before = state.load(connection)
+        known = bases.known_ids(connection) if beside and beside.undecided else frozenset()
     engine.progress("reading", 0, None)
     answer = engine.api.fetch_items()
     engine.progress("reading", len(answer.items), None)
@@ -105,10 +106,12 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
         mode, failed_at = DeltaMode.NONE, engine.clock.time()
     elif beside is not None and beside.undecided:
         stubs = beside.answer.unchanged or beside.mode is DeltaMode.NAMES_ALL
-        names_all = bool(stubs) and beside.answer.ids == answer.ids
-        if beside.mode is DeltaMode.NAMES_ALL and not beside.answer.ids:
+        # What is new to us may have been made after the delta.
+        lacked = (known & answer.ids) - beside.answer.ids
+        names_all = bool(stubs) and not lacked
+        if beside.mode is DeltaMode.NAMES_ALL and lacked:
             errors = before.delta_errors + 1
-        # One that named all of them and now names none may be a faulty answer: once it is.
+        # One that named all of them and now lacks some may be a faulty answer: once it is.
         faulty = 0 < errors < BROKEN_AFTER
         mode = DeltaMode.NAMES_ALL if names_all or faulty else DeltaMode.PARTIAL
     return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at, delta_errors=errors)

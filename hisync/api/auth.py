@@ -165,6 +165,7 @@ class SessionAuth(httpx.Auth):
     def _renew(self, request: httpx.Request) -> _Flow:
         """Log in, unless another lane has done so since the request was signed."""
         with self._turns.logging_in():
+            self.check()  # another lane's login may just have been rejected: never hammer it
             if self._session in {None, request.headers.get(SESSION_HEADER)}:
                 yield from self._log_in(request)
 

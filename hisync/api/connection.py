@@ -112,6 +112,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections; the session there stays."""
+        self.abort()  # only an interrupt leaves requests under way
         self.turns.close()
         self._client.close()
 
@@ -235,7 +236,8 @@ class Connection:
         cause = request.extensions["cause"]
         if self._mine.sent is not None:
             # Nothing follows a request within one call but what a lost session needs.
-            lost = SessionLostError("the session was lost") if cause == "login" else None
+            login = self._mine.sent == "login"
+            lost = None if login else SessionLostError("the session was lost")
             self._conclude(lost)
         if self._aborted:
             raise UnreachableError("hisync is stopping: the request was not made")
@@ -255,8 +257,12 @@ class Connection:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with self._sockets_lock:
                 self._sockets.add(facts["return_value"].get_extra_info("socket"))
+            if self._aborted:
+                self.abort()  # it was connecting meanwhile
 
     def _after_response(self, response: httpx.Response) -> None:
+        if not response.request.extensions["long"]:
+            response.read()  # while the others work: a body can hang as well
         self.turns.take()
         try:
             there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()

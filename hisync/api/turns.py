@@ -39,7 +39,11 @@ class Turns:
             return [jobs[0]()]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="hisync-lane")
-        futures = [self._pool.submit(self._in_turn, job) for job in jobs]
+        try:
+            futures = [self._pool.submit(self._in_turn, job) for job in jobs]
+        except RuntimeError:  # no thread to be had: what is queued must not run later
+            self.close()
+            raise
         wait(futures)
         return [future.result() for future in futures]
 
@@ -64,9 +68,9 @@ class Turns:
             yield
 
     def close(self) -> None:
-        """End the threads, none of which is at work."""
+        """End the threads, and what they are at; jobs that have not begun are dropped."""
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
     @property

@@ -142,6 +142,9 @@ def open_engine(
                     keep_books=purse.keep_books,
                     lanes=Lanes(LANES, run=api.side_by_side, ready=purse.ready),
                 )
+            except KeyboardInterrupt:
+                stop.set()  # whoever still waits for the budget makes no request any more
+                raise
             finally:
                 with suppress(MirrorError):
                     purse.close()

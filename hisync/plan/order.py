@@ -20,6 +20,8 @@ _RANK: Final[Mapping[type[Send], int]] = {
     SendDelete: 3,
 }
 
+_IN_PLACE: Final = frozenset({"parent_guid", "permissions", "short_name", SPENT})
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -96,13 +98,14 @@ def independent(steps: Sequence[Step], start: int, most: int) -> Sequence[Step]:
 def goes_beside_others(step: Step) -> bool:
     """Whether others may be under way with it: so it is with new rows and new values.
 
-    What removes or moves a row has to keep its place, and time spent is looked up by totals.
+    What removes or moves a row has to keep its place, and so has what others may need or be in
+    the way of: who may do what, and a short name. Time spent is looked up by totals.
     """
     match step.send:
         case SendCreate():
             return True
         case SendUpdate(columns):
-            return not ({"parent_guid", SPENT} & columns.keys())
+            return not (_IN_PLACE & columns.keys())
         case _:
             return False
 

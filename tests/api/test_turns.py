@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from hisync.api import HiTask
@@ -56,6 +58,14 @@ def hanging() -> Iterator[Hanging]:
         thread.join()
 
 
+def fetch(api: HiTask) -> HisyncError | None:
+    try:
+        api.fetch_preferences()
+    except HisyncError as error:
+        return error
+    return None
+
+
 def test_all_that_are_under_way_can_be_ended(hanging: Hanging) -> None:
     url = f"http://127.0.0.1:{hanging.server_address[1]}/api"
 
@@ -64,20 +74,13 @@ def test_all_that_are_under_way_can_be_ended(hanging: Hanging) -> None:
             hanging.waiting.acquire(timeout=TIMEOUT)
         api.abort()
 
-    def fetch() -> HisyncError | None:
-        try:
-            api.fetch_preferences()
-        except HisyncError as error:
-            return error
-        return None
-
     with HiTask(base_url=url, login="ann", password=PASSWORD, api_key=API_KEY) as api:
         ending = threading.Thread(target=abort)
         ending.start()
-        errors = api.side_by_side([fetch] * NUMBER)
+        errors = api.side_by_side([lambda: fetch(api)] * NUMBER)
         ending.join()
         assert [type(error) for error in errors] == [RetryLaterError] * NUMBER
-        (late,) = api.side_by_side([fetch])
+        (late,) = api.side_by_side([lambda: fetch(api)])
         assert isinstance(late, UnreachableError)
 
 
@@ -94,3 +97,74 @@ def test_what_a_job_raises_is_raised_once_all_have_ended() -> None:
     with api, pytest.raises(ZeroDivisionError):
         api.side_by_side([fail, end, end])
     assert ended == [True, True]
+
+
+def test_an_interrupt_does_not_wait_for_requests_that_hang(hanging: Hanging) -> None:
+    url = f"http://127.0.0.1:{hanging.server_address[1]}/api"
+    main, ended = threading.get_ident(), threading.Event()
+
+    def interrupt() -> None:
+        for _ in range(NUMBER):
+            hanging.waiting.acquire(timeout=TIMEOUT)
+        signal.pthread_kill(main, signal.SIGINT)
+        if not ended.wait(TIMEOUT / 2):
+            hanging.let_go.set()
+
+    api = HiTask(base_url=url, login="ann", password=PASSWORD, api_key=API_KEY)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), api:
+        api.side_by_side([lambda: fetch(api)] * NUMBER)
+    ended.set()
+    thread.join()
+    assert not hanging.let_go.is_set(), "it waited for the requests"
+
+
+def test_no_job_is_left_running_when_a_thread_can_not_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go, started = threading.Event(), list[str]()
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("hisync-lane"):
+            started.append(thread.name)
+            if len(started) == 2:
+                go.set()
+                raise RuntimeError("can't start new thread")
+        real(thread)
+
+    ended = list[bool]()
+
+    def job() -> None:
+        go.wait(TIMEOUT)
+        ended.append(True)
+
+    with HiTask(base_url="http://127.0.0.1/", login="ann", password="p", api_key="k") as api:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            api.side_by_side([job] * NUMBER)
+        left = len(ended)
+        assert not [t for t in threading.enumerate() if t.name.startswith("hisync-lane")]
+    assert len(ended) == left
+
+
+def test_bodies_that_are_slow_are_read_side_by_side() -> None:
+    both = threading.Barrier(2)
+
+    class Slow(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            both.wait(TIMEOUT)  # each comes only when the other is being read as well
+            yield b"{}"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "authenticate" in request.url.path:
+            return httpx.Response(200, json={"session_id": "s", "id": 1})
+        return httpx.Response(200, stream=Slow())
+
+    transport = httpx.MockTransport(answer)
+    api = HiTask(
+        base_url="http://127.0.0.1/", login="a", password="p", api_key="k", transport=transport
+    )
+    with api:
+        assert api.side_by_side([api.fetch_preferences] * 2) == [{}, {}]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 
 from hisync.errors import ServiceError
-from tests.edges.acts import during, edits
+from hisync.mirror import state
+from hisync.mirror.state import DeltaMode
+from hisync.sandbox import Fault
+from tests.edges.acts import creates, deletes, during, edits
 from tests.proof.stage import Stage, StageTransport, set_stage
 from tests.world import World
 
@@ -85,3 +91,70 @@ def test_a_key_with_nul_is_refused_by_name(world: World) -> None:
     found = world.one("SELECT state, error FROM change_log WHERE seq = 1")
     assert found["state"] == "rejected"
     assert "UUID" in found["error"]
+
+
+@pytest.fixture
+def stage_of(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Make the one stage of a test, which is closed at the end."""
+    made: list[Stage] = []
+
+    def make(*names: str) -> Stage:
+        made.append(set_stage(tmp_path / "m", {name: {"title": name} for name in names}))
+        return made[0]
+
+    yield make
+    for stage in made:
+        stage.close()
+
+
+MakeStage = Callable[..., Stage]
+
+
+@pytest.mark.parametrize("status", [403, 404, 507])
+def test_a_history_that_was_refused_once_is_asked_for_again(
+    stage_of: MakeStage, status: int
+) -> None:
+    stage = stage_of("task")
+    stage.act(during("PUT /item/*", edits("task", title="theirs")))
+    stage.act("UPDATE tasks SET title = 'ours' WHERE guid = :task")
+    stage.world.service.faults.add(f"GET /item/history:status={status}:1")
+    for _ in range(3):
+        with suppress(ServiceError):
+            stage.world.sync()
+    found = stage.sql("SELECT local_value, remote_value FROM conflicts")
+    assert found == [{"local_value": "ours", "remote_value": "theirs"}]
+
+
+def mode(world: World) -> DeltaMode:
+    with world.engine.mirror.reading() as connection:
+        return DeltaMode(state.load(connection).delta)
+
+
+def test_an_item_made_right_after_a_delta_says_nothing_about_that_delta(
+    stage_of: MakeStage,
+) -> None:
+    stage = stage_of("a", "b", "c")
+    assert mode(stage.world) is DeltaMode.NAMES_ALL
+    # No stub is left, and one is gone: so a full read is made beside it.
+    stage.act(edits("a", title="a2"))
+    stage.act(edits("b", title="b2"))
+    stage.act(deletes("c"))
+    stage.act(during("GET /item", creates("d", title="d")))
+    stage.world.sync()
+    assert "d" in {row["title"] for row in stage.sql("SELECT title FROM tasks")}
+    assert mode(stage.world) is DeltaMode.NAMES_ALL
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_delta_that_lacks_an_item_once_may_be_a_faulty_answer(
+    stage_of: MakeStage, times: int
+) -> None:
+    stage = stage_of("a", "b")
+    for number in range(times):
+        stage.act(edits("a", title=f"again {number}"))
+        stage.act(edits("b", title=f"again {number}"))
+        fault = Fault("missing_ids", "GET", "/item/delta/*", ids=(stage.need("b").id,))
+        stage.world.service.faults.add(fault)
+        stage.world.sync()
+    assert mode(stage.world) is (DeltaMode.NAMES_ALL if times == 1 else DeltaMode.PARTIAL)
+    assert len(stage.sql("SELECT 1 FROM tasks")) == 2

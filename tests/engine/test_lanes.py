@@ -10,9 +10,16 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from hisync.engine import Engine
-from hisync.errors import StopError
+from hisync import push as pushing
+from hisync.claim import Claim
+from hisync.engine import Clock, Engine
+from hisync.errors import BusyError, ServiceError, StopError
+from hisync.items import Item
 from hisync.lanes import Lanes
+from hisync.overwritten import Overwritten, look_for_overwritten
+from hisync.pull import pull
+from hisync.purse import Purse
+from hisync.push import push
 from hisync.sandbox import Fault, SandboxTransport
 from tests.engine.conftest import MakeWorld
 from tests.world import World
@@ -55,8 +62,8 @@ class Meeting(httpx.BaseTransport):
         return response
 
 
-def overlapping(engine: Engine, most: int = 8) -> None:
-    engine.lanes = Lanes(most, run=engine.api.side_by_side)
+def overlapping(engine: Engine, most: int = 8, first: int = 1) -> None:
+    engine.lanes = Lanes(most, first=first, run=engine.api.side_by_side)
 
 
 @pytest.fixture
@@ -153,3 +160,113 @@ def test_a_lost_answer_makes_the_next_ones_go_alone(meeting: Make) -> None:
     assert len(transport.seen) == 5
     assert {i.title for i in world.service.model.items()} == {f"new {g}" for g in GUIDS[:5]}
     assert world.sync().pushed == 0
+
+
+def test_a_rejected_login_is_not_repeated_by_the_others(meeting: Make) -> None:
+    world, _ = meeting(range(1, 5), tasks=4, after=True)
+    overlapping(world.engine, first=4)
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    world.engine.api.fetch_preferences()
+    world.service.reset_log()
+    world.service.faults.add(
+        Fault("status", "PUT", "/item/*", count=4, status=401, code=7),
+        Fault("status", "GET", "/user/authenticate", count=0, status=403, code=6),
+    )
+    with pytest.raises(StopError):
+        world.sync()
+    assert Counter(entry.path for entry in world.service.log)["/user/authenticate"] == 1
+
+
+def test_a_lost_session_is_counted_as_lost_by_each(meeting: Make) -> None:
+    told = list[tuple[str, str]]()
+
+    def settle(cause: str, error: ServiceError | None) -> None:
+        told.append((cause, type(error).__name__))
+
+    world, _ = meeting(range(1, 4), tasks=3, after=True)
+    overlapping(world.engine, first=3)
+    world.engine.api.fetch_preferences()
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    world.service.faults.add(Fault("status", "PUT", "/item/*", count=3, status=401, code=7))
+    world.engine.api._connection._settle = settle
+    assert world.sync().pushed == 3
+    counted = Counter(told)
+    assert counted["update", "SessionLostError"] == 3
+    assert counted["update", "NoneType"] == 3
+
+
+def test_a_busy_database_at_one_grant_keeps_the_others_answers(meeting: Make) -> None:
+    asked = Counter[str]()
+
+    def grant(cause: str) -> None:
+        asked[cause] += 1
+        if cause == "update" and asked[cause] == 2:
+            raise BusyError("the database is locked")
+
+    world, _ = meeting(range(0), tasks=3)
+    overlapping(world.engine, first=3)
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    world.engine.api._connection._grant = grant
+    with pytest.raises(BusyError):
+        world.sync()
+    assert Counter(state for _, state in world.changes()[3:]) == {"done": 2, "sending": 1}
+    world.sync()
+    assert world.sync().pushed == 0
+    assert {i.title for i in world.service.model.items()} == {f"new {g}" for g in GUIDS[:3]}
+
+
+def test_a_refused_history_keeps_the_others_answers(
+    meeting: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(engine: Engine, claimed: Claim, item: Item) -> Overwritten:
+        if claimed.intent.guid == GUIDS[0]:
+            raise StopError("the key lacks a permission", code=54)
+        return look_for_overwritten(engine, claimed, item)
+
+    world, _ = meeting(range(0), tasks=3)
+    overlapping(world.engine, first=3)
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    monkeypatch.setattr(pushing, "look_for_overwritten", look)
+    with pytest.raises(StopError):
+        world.sync()
+    assert Counter(state for _, state in world.changes()[3:]) == {"done": 2, "unknown": 1}
+
+
+def test_rows_that_fail_do_not_stop_a_queue_that_goes_well(meeting: Make) -> None:
+    world, _ = meeting(range(0), tasks=8)
+    overlapping(world.engine, first=4, most=4)
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    world.service.faults.add(Fault("drop_before", "PUT", "/item/*", count=3))
+    pull(world.engine)
+    assert push(world.engine).trouble is None
+
+
+def test_a_short_name_moves_from_one_project_to_another(new_world: MakeWorld) -> None:
+    world = new_world(items=0)
+    world.sync()
+    for guid, short in zip(GUIDS[:2], ("ABC", None), strict=True):
+        world.sql("INSERT INTO projects (guid, title, short_name) VALUES (?, 'p', ?)", guid, short)
+    world.sync()
+    # Two that went at once would arrive in the other order.
+    world.engine.lanes = Lanes(8, first=2, run=lambda jobs: [job() for job in jobs[::-1]][::-1])
+    world.sql("UPDATE projects SET short_name = NULL WHERE guid = ?", GUIDS[0])
+    world.sql("UPDATE projects SET short_name = 'ABC' WHERE guid = ?", GUIDS[1])
+    world.sync()
+    assert [state for _, state in world.changes()] == ["done"] * 4
+
+
+def test_no_minute_sees_more_than_the_budget(meeting: Make) -> None:
+    sent = list[float]()
+
+    def grant(cause: str) -> None:
+        purse.grant(cause)
+        sent.append(world.time())
+
+    world, _ = meeting(range(0), tasks=8)
+    purse = Purse(world.engine.mirror, 5, clock=Clock(world.time), pause=world.time.sleep)
+    world.engine.api._connection._grant = grant
+    lanes = Lanes(8, first=8, run=world.engine.api.side_by_side, ready=purse.ready)
+    world.engine.lanes = lanes
+    world.sql("UPDATE tasks SET title = 'new ' || guid")
+    assert world.sync().pushed == 8
+    assert all(later - first >= 60 for first, later in zip(sent, sent[5:], strict=False))

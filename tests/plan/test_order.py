@@ -116,6 +116,8 @@ def test_every_family_is_in_order(parents: dict[str, str | None], send: Send, se
         ([step("a", UPDATE), step("b", ARCHIVE), step("c", UPDATE)], "a"),
         ([step("a", SendUpdate({"parent_guid": "x"})), step("b", UPDATE)], "a"),
         ([step("a", UPDATE), step("b", SendUpdate({SPENT: 5}))], "a"),
+        ([step("a", UPDATE), step("b", SendUpdate({"permissions": []}))], "a"),
+        ([step("a", SendUpdate({"short_name": None})), step("b", UPDATE)], "a"),
         # A guid that is used in two tables
         ([step("a", UPDATE), step("a", UPDATE)], "a"),
         ([step("a")], "a"),

@@ -91,6 +91,8 @@ class Adversary:
             effect, _, detail = rng.choice(EFFECTS).partition("=")
             more = {"status": int(detail)} if effect in ("status", "html") else {}
             nth, count = rng.randrange(1, 4), rng.choice([1, 1, 1, 2, 4])
+            if path in {"/item/history", "/item*"}:
+                count = min(count, 2)  # who refuses a history for good has his way, by decision
             if effect == "status" and rng.random() < 0.2:
                 more["retry_after"] = 30
             fault = Fault(effect, method, path, nth=nth, count=count, **more)  # type: ignore[arg-type]
