@@ -40,6 +40,7 @@ class Time:
     def __init__(self, start: datetime = START) -> None:
         self.now = start.timestamp()
         self.wrong = 0.0
+        self.set_at = list[float]()
 
     def __call__(self) -> float:
         self.now += 0.001
@@ -53,6 +54,7 @@ class Time:
 
     def set_by(self, seconds: float) -> None:
         """Somebody sets the clock, forwards or back; no time passes."""
+        self.set_at.append(self.now - self.wrong)
         self.now += seconds
         self.wrong += seconds
 
