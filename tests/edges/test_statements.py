@@ -17,6 +17,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene
 
+BOTH = True
+
 TASK = {"task": {"title": "base", "tags": ["a"], "color": 3}}
 IDENTITY = "guid and id are the identity of a row"
 

@@ -18,6 +18,8 @@ from tests.world import World
 
 pytestmark = pytest.mark.slow
 
+BOTH = True
+
 GUID = "00000000-0000-4000-8000-00000000000a"
 CHILD = "00000000-0000-4000-8000-00000000000b"
 NOW = datetime(2026, 3, 3)
@@ -28,7 +30,7 @@ Decide = Callable[[Mirror, Sequence[int] | None, datetime], list[Decided]]
 
 def decide(world: World, decision: Decide, *seqs: int) -> list[tuple[int, bool, str]]:
     """Decide about these changes, or all rejected ones, as a command does: without a lock."""
-    with open_mirror(f"sqlite:///{world.database}") as mirror:
+    with open_mirror(world.url) as mirror:
         mirror.check()
         decided = decision(mirror, seqs or None, NOW)
     return [(one.seq, one.done, one.text) for one in decided]
@@ -754,7 +756,7 @@ def test_whatever_waits_taking_it_all_back_leaves_hitasks_state(
             world.sync(pull_only=True)
     seqs = [row["seq"] for row in world.sql("SELECT seq FROM change_log WHERE seq > ?", start)]
     chance.shuffle(seqs)
-    with open_mirror(f"sqlite:///{world.database}") as mirror:
+    with open_mirror(world.url) as mirror:
         for seq in seqs:
             if state(world, seq)[0] not in {"discarded", "merged"}:
                 discard_changes(mirror, [seq], NOW)

@@ -15,6 +15,8 @@ from itertools import count
 from typing import Any, Final, cast
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -49,8 +51,19 @@ _KEY: Final = "hashtext(current_schema()::text)"
 _written = count()
 
 
+class _Text(StrDumperUnknown):
+    """A text with a replacement character for each NUL, which PostgreSQL can't hold."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
 def prepare(engine: Engine) -> None:
     """Give each transaction the isolation that its purpose needs."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(session: Any, _record: object) -> None:
+        session.adapters.register_dumper(str, _Text)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

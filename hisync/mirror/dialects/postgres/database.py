@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine
 
+from hisync.mirror.dialects.postgres.bulk import dump_json
 from hisync.mirror.dialects.postgres.connection import prepare
 from hisync.mirror.tables import metadata
 
@@ -76,7 +77,7 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
     options += [f"-c {name}={value}" for name, value in settings.items()]
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=dump_json,
         json_deserializer=_read_json,
         pool_pre_ping=True,  # a server that was restarted is met by a new connection
         execution_options={_SCHEMA: schema},
