@@ -159,7 +159,7 @@ def _programs() -> Path | None:
 
 
 _SQLITES_OWN = re.compile(
-    r"\bOR (REPLACE|IGNORE)\b|\bREPLACE INTO\b|\browid\b|\bsqlite_|PRAGMA|'now'"
+    r"\bOR (REPLACE|IGNORE)\b|\bREPLACE INTO\b|\browid\b|\bsqlite_|PRAGMA|ATTACH|printf|'now'"
 )
 
 
@@ -219,7 +219,7 @@ class Client:
 _JSONB = 3802
 """The number of the type."""
 
-_FLAG = re.compile(r"\b((?:completed|is_all_day|starred|time_track|archived) = )([01])\b")
+_FLAG = re.compile(r"\b((?:completed|is_all_day|starred|time_track|shared|archived) = )([01])\b")
 _VALUE = re.compile(r"'(?:[^']|'')*'|::|:(?P<name>\w+)|\?|%")
 
 
@@ -241,6 +241,7 @@ _REFUSED = (
     psycopg.errors.InvalidDatetimeFormat,
     psycopg.errors.DatetimeFieldOverflow,
     psycopg.errors.NumericValueOutOfRange,
+    psycopg.errors.UntranslatableCharacter,
 )
 
 

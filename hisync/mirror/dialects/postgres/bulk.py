@@ -37,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import NullType
+from sqlalchemy.types import NullType, UserDefinedType
 
 AT_ONCE: Final = 2000
 """Rows in one statement: some two megabytes of JSON."""
@@ -179,7 +179,17 @@ def logged_cell(value: Any, *, is_json: bool, is_bool: bool) -> ColumnElement[An
         value = False
     elif is_json and value is not None and not isinstance(value, str):
         value = orjson.dumps(value).decode()
-    return literal(value, NullType())
+    return literal(value, _Untyped())
+
+
+class _Untyped(UserDefinedType[Any]):
+    """No type at all; SQLAlchemy would give its null type the column's, and so quote JSON twice."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """What PostgreSQL calls it."""
+        return "unknown"
 
 
 def row_order(table: Table) -> ColumnElement[Any]:
