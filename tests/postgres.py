@@ -19,7 +19,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -28,14 +28,26 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from psycopg.adapt import Dumper
 
 ROLE = "mirror"
 
+HIDE = (
+    "SELECT set_config('hisync.mark', current_schema() || ' ' || pg_current_xact_id()::text, true)"
+)
+"""What makes the rest of a transaction the daemon's own."""
+
 
 class Server:
-    """A server on a port of loopback, without durability: no power cuts here."""
+    """A server on a port of loopback, without durability: no power cuts here.
 
-    def __init__(self, programs: Path) -> None:
+    Args:
+        programs: the folder of PostgreSQL's programs.
+        settings: what to set besides.
+    """
+
+    def __init__(self, programs: Path, **settings: str) -> None:
+        self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="hisync-pg-", dir=_memory()))
         self.programs = programs
         self._as: dict[str, Any] = {}
@@ -60,6 +72,7 @@ class Server:
             "autovacuum": "off",
             "shared_buffers": "32MB",
             "max_connections": "60",
+            **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -146,23 +159,40 @@ def _programs() -> Path | None:
 
 
 _SQLITES_OWN = re.compile(
-    r"\bOR (REPLACE|IGNORE)\b|\bREPLACE INTO\b|\browid\b|\bsqlite_|PRAGMA|'now'"
+    r"\bOR (REPLACE|IGNORE)\b|\bREPLACE INTO\b|\browid\b|\bsqlite_|PRAGMA|ATTACH|printf|'now'"
 )
+
+
+class Rows(list[dict[str, Any]]):
+    """What a query found, which a cursor of SQLite's would fetch."""
+
+    def fetchall(self) -> list[dict[str, Any]]:
+        return self
+
+
+class _Untyped(Dumper):
+    """A number that is whatever its column needs, a flag's too."""
+
+    def dump(self, obj: Any) -> bytes:
+        return str(obj).encode()
 
 
 class Client:
     """Somebody's SQL client that writes and shows cells as one of SQLite's would.
 
-    So the same test runs on both engines: `?` for a value, flags as 0 and 1, JSON and dates as
-    text. What only SQLite takes, such as a text in a column of numbers, skips the test.
+    So the same test runs on both engines: `?` or `:name` for a value, flags as 0 and 1, JSON and
+    dates as text. What only SQLite takes, such as a text in a column of numbers, skips the test.
     """
 
     def __init__(self, database: str) -> None:
         self.session = psycopg.connect(server().conninfo(database), autocommit=True)
+        self.session.adapters.register_dumper(int, _Untyped)
 
-    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        written = statement.replace("%", "%%").replace("?", "%s")
-        if _SQLITES_OWN.search(statement) or any(isinstance(one, bytes) for one in values):
+    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
+        named = isinstance(values, Mapping)
+        written = _VALUE.sub(_marked if named else _numbered, _FLAG.sub(r"\1'\2'", statement))
+        bound = values.values() if isinstance(values, Mapping) else values
+        if _SQLITES_OWN.search(statement) or any(map(_is_sqlites, bound)):
             pytest.skip("a statement of SQLite's own")
         try:
             cursor = self.session.execute(written.encode(), values)
@@ -171,12 +201,39 @@ class Client:
                 raise
             pytest.skip(f"PostgreSQL refuses such a cell: {error}")
         if cursor.description is None:
-            return []
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, map(_shown, row), strict=True)) for row in cursor]
+            return Rows()
+        columns = [(column.name, column.type_code == _JSONB) for column in cursor.description]
+        return Rows(
+            {name: _shown(cell, json) for (name, json), cell in zip(columns, row, strict=True)}
+            for row in cursor
+        )
+
+    def executemany(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        for values in rows:
+            self.execute(statement, values)
 
     def close(self) -> None:
         self.session.close()
+
+
+_JSONB = 3802
+"""The number of the type."""
+
+_FLAG = re.compile(r"\b((?:completed|is_all_day|starred|time_track|shared|archived) = )([01])\b")
+_VALUE = re.compile(r"'(?:[^']|'')*'|::|:(?P<name>\w+)|\?|%")
+
+
+def _is_sqlites(value: object) -> bool:
+    return isinstance(value, bytes) or (isinstance(value, str) and "\0" in value)
+
+
+def _marked(found: re.Match[str]) -> str:
+    name = found["name"]
+    return f"%({name})s" if name else found[0].replace("%", "%%")
+
+
+def _numbered(found: re.Match[str]) -> str:
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
 
 
 _REFUSED = (
@@ -184,14 +241,15 @@ _REFUSED = (
     psycopg.errors.InvalidDatetimeFormat,
     psycopg.errors.DatetimeFieldOverflow,
     psycopg.errors.NumericValueOutOfRange,
+    psycopg.errors.UntranslatableCharacter,
 )
 
 
-def _shown(cell: Any) -> Any:
+def _shown(cell: Any, is_json: bool) -> Any:
+    if is_json and cell is not None:
+        return orjson.dumps(cell).decode()
     if isinstance(cell, bool):
         return int(cell)
-    if isinstance(cell, dict | list):
-        return orjson.dumps(cell).decode()
     if isinstance(cell, datetime):
         return cell.isoformat(" ", "microseconds")
     return cell.isoformat() if isinstance(cell, date) else cell

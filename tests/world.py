@@ -91,7 +91,7 @@ class World:
     def served(self) -> str:
         """The name of the mirror's database on the PostgreSQL server."""
         if self._served is None:
-            self._served = postgres.server().create(_empty_database())
+            self._served = postgres.server().create(empty_database())
         return self._served
 
     @property
@@ -99,7 +99,7 @@ class World:
         """The engine; a new one after `crash`."""
         if self._engine is None:
             self._mirror = open_mirror(self.url).acquire()
-            _share_compiled(self._mirror)
+            share_compiled(self._mirror)
             api = HiTask(
                 base_url="http://127.0.0.1/api",
                 login=LOGIN,
@@ -208,7 +208,7 @@ class Frozen:
 _first: dict[str, sqlalchemy.Engine] = {}
 
 
-def _share_compiled(mirror: Mirror) -> None:
+def share_compiled(mirror: Mirror) -> None:
     """Let all mirrors of this process use the statements that one of them compiled.
 
     A process of hisync has one mirror and compiles each statement once; tests open thousands.
@@ -228,7 +228,7 @@ def _empty_mirror() -> bytes:
 
 
 @cache
-def _empty_database() -> str:
+def empty_database() -> str:
     """The same on the PostgreSQL server."""
     name = postgres.server().create()
     open_mirror(postgres.server().url(name)).acquire().close()

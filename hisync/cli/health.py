@@ -40,6 +40,7 @@ class Status:
         fault: why the schema doesn't fit, None if it does.
         warnings: what other users of the machine can read.
         pid: the process that holds it, None when none does, 0 if it can't be told which.
+        lacks: what the database has not that hisync would use, each with what is done instead.
         cursor: how far the mirror is.
         delta: what the server's delta was seen to be.
         last_cycle: what the last cycle did, None before the first.
@@ -76,6 +77,7 @@ class Status:
     fault: str | None = None
     warnings: list[str] = field(default_factory=list)
     pid: int | None = None
+    lacks: tuple[str, ...] = ()
     cursor: str | None = None
     delta: str = state.DeltaMode.UNKNOWN
     last_cycle: dict[str, Any] | None = None
@@ -140,6 +142,7 @@ def load_status(config: Config, mirror: Mirror) -> Status:
         fault=fault,
         warnings=security_warnings(config),
         pid=mirror.holder(),
+        lacks=mirror.lacks(),
         requests_per_minute=config.rate.requests_per_minute,
         poll_interval=config.sync.poll_interval,
         quiet_interval=config.sync.quiet_interval,

@@ -70,6 +70,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("conflicts", f"{status.conflicts_open} open, {status.conflicts} recorded"),
         ("rate budget", _budget(status)),
         ("last hour", _last_hour(status)),
+        *(("server lacks", what) for what in status.lacks),
     ]
 
 

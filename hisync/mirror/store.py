@@ -96,6 +96,7 @@ class Mirror:
             lock = self._database.lock()
             lock.acquire()
         self._lock = lock
+        self._say_what_lacks()
 
     def acquire(self, *, upgrade: bool = True, to_move: bool = False) -> Self:
         """Become the mirror's one writer: lock it, fit its schema, shut out who held it before.
@@ -153,6 +154,11 @@ class Mirror:
         with self._errors_named():
             return self._database.lock().holder()
 
+    def lacks(self) -> tuple[str, ...]:
+        """What the database has not that hisync would use, each with what is done instead."""
+        with self._errors_named():
+            return self._database.lacks()
+
     def watch(self) -> ChangeWatch:
         """What tells that someone has changed something; close it before the mirror."""
         return self._database.watch()
@@ -169,6 +175,12 @@ class Mirror:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _say_what_lacks(self) -> None:
+        for what in self.lacks():
+            import structlog
+
+            structlog.get_logger("hisync").warning("database_lacks", what=what)
 
     def _is_the_writer(self, known: EngineState) -> bool:
         """Whether nobody has taken over, neither the lock nor, with it or without, the number."""

@@ -13,11 +13,12 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
+from tests.benchmarks.floors import CONNINFO
 from tests.benchmarks.measure import (
     HISYNC,
     Cost,
@@ -28,8 +29,9 @@ from tests.benchmarks.measure import (
     service,
     watch_daemon,
 )
+from tests.postgres import server
 
-PARTS = ("startup", "full", "large", "delta", "daemon", "update", "push", "growth")
+PARTS = ("startup", "full", "large", "postgresql", "delta", "daemon", "update", "push", "growth")
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
         "startup": lambda: startup(options.runs),
         "full": lambda: full(10_000, options.runs),
         "large": lambda: full(options.items, options.runs),
+        "postgresql": lambda: postgresql((10_000, options.items), options.runs),
         "delta": lambda: delta(options.items, options.runs),
         "daemon": daemon,
         "update": lambda: update(options.items, options.runs),
@@ -124,6 +127,36 @@ def full(items: int, runs: int) -> None:
             contenders["dlt"] = partial(floor, "dlt", url, where)
         costs = interleaved(contenders, runs, tell)
     table(f"First mirror of {items:,} items", costs, "floor: httpx, orjson, one executemany")
+
+
+def postgresql(sizes: Sequence[int], runs: int) -> None:
+    """A first mirror into PostgreSQL, whose own processes count for the wall time only."""
+    own = server()
+    for items in sizes:
+        with folder() as where, service(items) as url:
+
+            def measured(contender: Callable[[str], Cost], where: Path = where) -> Cost:
+                database = own.create()
+                (where / CONNINFO).write_text(own.conninfo(database))
+                try:
+                    return contender(own.url(database))
+                finally:
+                    own.drop(database)
+
+            def hisync(database: str, where: Path = where, url: str = url) -> Cost:
+                configure(where, url, database=database)
+                return run([*HISYNC, "sync"], where)
+
+            def copied(_: str, where: Path = where, url: str = url) -> Cost:
+                return floor("copy", url, where)
+
+            beside = "floor: httpx, orjson, COPY, one upsert"
+            contenders: dict[str, Callable[[], Cost]] = {
+                beside: partial(measured, copied),
+                "hisync": partial(measured, hisync),
+            }
+            costs = interleaved(contenders, runs, tell)
+        table(f"First mirror of {items:,} items in PostgreSQL", costs, beside)
 
 
 def delta(items: int, runs: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +100,58 @@ def _insert(folder: Path, items: Iterable[dict[str, Any]]) -> None:
 
 
 def _put(database: sqlite3.Connection, items: Iterable[dict[str, Any]]) -> None:
+    marks = ", ".join("?" * len(COLUMNS))
+    database.executemany(f"INSERT OR REPLACE INTO items VALUES ({marks})", _cells(items))
+
+
+def _cells(items: Iterable[dict[str, Any]]) -> Iterator[list[Any]]:
+    """The cells of a row for each item."""
     import orjson
 
-    marks = ", ".join("?" * len(COLUMNS))
-    rows = (
-        [
+    for item in items:
+        yield [
             orjson.dumps(cell).decode() if isinstance(cell := item.get(name), list | dict) else cell
             for name in COLUMNS
         ]
-        for item in items
-    )
-    database.executemany(f"INSERT OR REPLACE INTO items VALUES ({marks})", rows)
+
+
+_TYPES = {
+    **dict.fromkeys(("completed", "is_all_day", "starred", "time_track", "shared"), "boolean"),
+    **dict.fromkeys(("participants", "tags", "alerts", "location", "permissions"), "jsonb"),
+    **dict.fromkeys(("id", "category", "color", "priority", "version", "permission"), "bigint"),
+    **dict.fromkeys(("time_est", "time_spent", "recurring", "recurring_interval"), "bigint"),
+    **dict.fromkeys(("time_create", "time_last_update"), "timestamptz"),
+    **dict.fromkeys(("start_date", "end_date", "due_date", "recurring_end_date"), "timestamptz"),
+}
+CONNINFO = "conninfo.txt"
+"""The file in the folder that says where PostgreSQL is."""
+
+
+def copy_floor(url: str, folder: Path) -> None:
+    """Httpx, orjson, COPY into a staging table, one upsert from there; in PostgreSQL."""
+    import httpx
+    import orjson
+    import psycopg
+
+    items = orjson.loads(httpx.get(f"{url}/item", headers=SESSION, timeout=600).content)
+    typed = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)
+    names = ", ".join(COLUMNS)
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+    with psycopg.connect((folder / CONNINFO).read_text()) as session, session.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE items ({typed}, PRIMARY KEY (id))".encode())
+        cursor.execute(f"CREATE TEMP TABLE staged ({typed}) ON COMMIT DROP".encode())
+        with cursor.copy(f"COPY staged ({names}) FROM STDIN".encode()) as copy:
+            for row in _cells(items):
+                copy.write_row(row)
+        cursor.execute(
+            f"INSERT INTO items SELECT {names} FROM staged "
+            f"ON CONFLICT (id) DO UPDATE SET {replaced}".encode()
+        )
 
 
 FLOORS: dict[str, Callable[[str, Path], None]] = {
     "httpx": httpx_floor,
+    "copy": copy_floor,
     "ijson": ijson_floor,
     "sqlite-utils": sqlite_utils,
     "dlt": dlt,

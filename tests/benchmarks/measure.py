@@ -94,13 +94,21 @@ def service(items: int, latency: float = 0.0) -> Iterator[str]:
             process.kill()
 
 
-def configure(folder: Path, url: str, **settings: str) -> None:
-    """Write a configuration for hisync into a folder, and take away what was mirrored there."""
+def configure(folder: Path, url: str, *, database: str = "", **settings: str) -> None:
+    """Write a configuration for hisync into a folder, and take away what was mirrored there.
+
+    Args:
+        folder: of hisync.
+        url: of the service.
+        database: the URL of the mirror, a file in the folder if it is empty.
+        settings: of `[sync]`.
+    """
     for old in folder.glob("hisync.db*"):
         old.unlink()
     lines = [
         *("[hitask]", f'base_url = "{url}"', f'login = "{LOGIN}"', f'password = "{PASSWORD}"'),
         *(f'api_key = "{API_KEY}"', "[rate]", "requests_per_minute = 10000"),
+        *(("[database]", f'url = "{database}"') if database else ()),
         *("[sync]", "comments = false", *(f"{key} = {value}" for key, value in settings.items())),
     ]
     config = folder / "config.toml"

@@ -16,6 +16,7 @@ import pytest
 
 from hisync.mirror.store import open_mirror
 from tests.cli.conftest import Site, until
+from tests.mirror import test_lease
 from tests.postgres import Server, server
 
 pytestmark = pytest.mark.postgresql
@@ -200,3 +201,33 @@ def test_a_standby_that_is_told_to_stop_ends_at_once(
         standby.send_signal(signal.SIGTERM)
         assert standby.wait(timeout=5) == 0
     assert "taking_over" not in site.log()
+
+
+def test_without_advisory_locks_and_notify_two_daemons_stand_by_for_each_other(site: Site) -> None:
+    name = test_lease.empty()
+    test_lease.take_away(name)
+    sync = {"poll_interval": PAUSE, "push_delay": 0.2}
+    site.configure(database={"url": test_lease.url_of(name)}, sync=sync)
+    first = site.start("run")
+    until(lambda: "cycle_finished" in site.log())
+    assert site.log().count("database_lacks") == 2
+    text = site.run("status").stdout
+    assert f"process {first.pid}" in text
+    assert "\nserver lacks  advisory locks: " in text
+    assert "\nserver lacks  NOTIFY: " in text
+    assert f"process {first.pid}" in site.run("sync").stderr
+    sql(server(), name, "INSERT INTO tasks (title) VALUES ('while it works')")
+    assert until(lambda: "while it works" in titles(site)) < PAUSE / 4
+    second = site.start("run", "--standby")
+    until(lambda: "standing_by" in site.log())
+    first.kill()
+    first.wait()
+    sql(server(), name, "INSERT INTO tasks (title) VALUES ('in between')")
+    assert "taking_over" not in site.log()
+    sql(server(), name, "UPDATE sync_lease SET expires = now() - interval '1 s'")  # no half minute
+    until(lambda: "in between" in titles(site))
+    assert second.poll() is None
+    assert [titles(site).count(title) for title in ("while it works", "in between")] == [1, 1]
+    second.kill()
+    second.wait()
+    server().drop(name)

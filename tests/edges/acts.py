@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.edges.scene import Act, Interruption, Scene
@@ -56,7 +57,7 @@ def refused(statement: str, reason: str, **values: Any) -> Act:
     """A statement that the database itself refuses at once."""
 
     def run(scene: Scene) -> None:
-        with pytest.raises(sqlite3.DatabaseError, match=reason):
+        with pytest.raises((sqlite3.DatabaseError, psycopg.Error), match=reason):
             scene.sql(statement, **values)
 
     return run

@@ -1,25 +1,32 @@
 """A mirror that is opened once and emptied between scenes, since opening takes as long as playing.
 
-Public: `House`.
+Public: `House`, `ServedHouse`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import event
 
 from hisync.mirror.store import Mirror, open_mirror
+from tests import postgres
+from tests.world import Backend, empty_database, share_compiled
 
 
 class House:
     """Rooms for scenes, one after the other; one that a scene has rebuilt is not used again.
 
     Attributes:
+        backend: the database engine.
         client: somebody's connection to the mirror in use, in autocommit.
+        database: the name of a served mirror's database.
     """
+
+    backend: Backend = "sqlite"
+    database: str | None = None
 
     def __init__(self, folder: Path) -> None:
         self.client: sqlite3.Connection
@@ -77,6 +84,27 @@ class House:
     def _version(self) -> int:
         (version,) = self.client.execute("PRAGMA schema_version").fetchone()
         return int(version)
+
+
+class ServedHouse(House):
+    """The same on PostgreSQL, where a room is a database of its own and serves one scene."""
+
+    backend: Backend = "postgresql"
+
+    def open(self) -> Mirror:
+        self.leave()
+        self.room.mkdir(exist_ok=True)
+        self.database = postgres.server().create(empty_database())
+        self._mirror = open_mirror(postgres.server().url(self.database)).acquire()
+        share_compiled(self._mirror)
+        self.client = cast("sqlite3.Connection", postgres.Client(self.database))
+        return self._mirror
+
+    def leave(self) -> None:
+        opened = self._mirror is not None
+        super().leave()
+        if opened:
+            postgres.server().drop(self.database or "")
 
 
 def _hurry(connection: Any, _record: object) -> None:

@@ -121,6 +121,8 @@ class Scene:
         """End it all."""
         if self.world._engine is not None and self.world._mirror is self.mirror:
             self.world._engine.api.close()  # the mirror is the house's
+            if self.world._client is not None:
+                self.world._client.close()
         else:
             self.world.close()
             self.house.leave()
@@ -290,7 +292,10 @@ def make_scene(
         house.room, items=account, traits=list(traits), rules={"comments": False, **(rules or {})}
     )
     transport = InterruptedTransport(made.service)
-    world = HouseWorld(made.folder, made.time, made.service, made.rules, transport)
+    world = HouseWorld(
+        *(made.folder, made.time, made.service, made.rules, transport, house.backend),
+        _served=house.database,
+    )
     world.take(mirror)
     scene = transport.scene = Scene(world, house, mirror)
     user = scene.account

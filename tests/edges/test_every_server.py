@@ -11,6 +11,8 @@ from tests.edges.edge import check_peace
 from tests.edges.house import House
 from tests.edges.scene import Scene, make_scene
 
+BOTH = True
+
 SERVERS: Final = {
     "as documented": [],
     "no delta": ["delta=false"],

@@ -22,6 +22,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Scene
 
+BOTH = True
+
 TASK = {"task": {"title": "base", "tags": ["a", "b"]}}
 RENAME = "UPDATE tasks SET title = 'ours' WHERE guid = :task"
 AGAIN = "UPDATE tasks SET title = 'newer' WHERE guid = :task"

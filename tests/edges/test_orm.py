@@ -15,6 +15,8 @@ from tests.edges.edge import check_peace
 from tests.edges.house import House
 from tests.edges.scene import Scene, make_scene
 
+BOTH = True
+
 
 class Base(DeclarativeBase):
     pass
@@ -48,7 +50,7 @@ def scene(house: House) -> Iterator[Scene]:
 
 @pytest.fixture
 def orm(scene: Scene) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{scene.world.database}")
+    engine = create_engine(scene.world.url)
     yield engine
     engine.dispose()
 
@@ -78,6 +80,7 @@ def test_insert_with_and_without_a_guid_and_read_what_came_of_it(scene: Scene, o
     check_peace(scene)
 
 
+@pytest.mark.core
 def test_update_and_delete_pass_the_row_count_check(scene: Scene, orm: Engine) -> None:
     with Session(orm) as session:
         for task in session.scalars(select(Task)):

@@ -20,6 +20,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene
 
+BOTH = True
+
 PUT, POST = "PUT /item/*", "POST /item"
 ROW: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
 CHAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {"parent": "a"}, "c": {"parent": "b"}}

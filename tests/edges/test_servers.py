@@ -19,6 +19,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene
 
+BOTH = True
+
 NEW = "INSERT INTO tasks (guid, title) VALUES (:new, 'new')"
 RENAME = "UPDATE tasks SET title = 'ours' WHERE guid = :task"
 TASK = {"task": {"title": "base"}}

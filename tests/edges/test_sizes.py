@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.edges.acts import deletes, edits
 from tests.edges.edge import check_peace
 from tests.edges.house import House
 from tests.edges.oracle import differences
 from tests.edges.scene import make_scene
+
+BOTH = True
 
 
 def test_an_account_that_is_filled_becomes_empty_and_is_filled_again(house: House) -> None:
@@ -31,6 +35,7 @@ def test_an_account_that_is_filled_becomes_empty_and_is_filled_again(house: Hous
     scene.close()
 
 
+@pytest.mark.core
 def test_an_edit_of_a_row_that_is_held_is_sent_if_the_item_shows_again(house: House) -> None:
     scene = make_scene(house, {"task": {}})
     scene.world.service.faults.add("GET /item*:empty_list:4")

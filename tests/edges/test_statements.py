@@ -17,6 +17,8 @@ from tests.edges.edge import Edge, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import Act, Scene
 
+BOTH = True
+
 TASK = {"task": {"title": "base", "tags": ["a"], "color": 3}}
 IDENTITY = "guid and id are the identity of a row"
 
@@ -168,11 +170,12 @@ REPLACING = table(
     ),
     Edge(
         "a null guid is refused at once",
-        when=[refused("INSERT INTO tasks (guid, title) VALUES (NULL, 'x')", "NOT NULL")],
+        when=[refused("INSERT INTO tasks (guid, title) VALUES (NULL, 'x')", "(?i)not.null")],
         log=[],
     ),
     Edge(
         "a guid that is no UUID is refused with the reason",
+        sqlite_only="PostgreSQL reads or takes such cells otherwise",
         when=[
             "INSERT INTO tasks (guid, title) VALUES ('mine', 'x')",
             "INSERT INTO tasks (guid, title) VALUES ('', 'y')",
@@ -465,6 +468,7 @@ STATES = table(
     ),
     Edge(
         "other words for the same values cost no request",
+        sqlite_only="PostgreSQL reads or takes such cells otherwise",
         given={
             "task": {
                 "due_date": "2026-05-01T10:00:00.000+00:00",

@@ -13,6 +13,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.slow
 
+BOTH = True
 COMMENTS = True
 
 ENTRY = "00000000-0000-4000-8000-0000000000e1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, event
 from structlog.testing import capture_logs
 
 from hisync.engine import Clock
@@ -16,6 +17,7 @@ from hisync.mirror import requests
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.purse import LEASE_LIFE, WINDOW, Purse
 from hisync.shares import STARVED
+from tests import postgres
 
 START = 1_772_442_000.0
 
@@ -69,10 +71,17 @@ class Minute:
         )
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    path = tmp_path_factory.mktemp("purse") / "mirror.db"
-    with open_mirror(f"sqlite:///{path}").acquire() as mirror:
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+)
+def mirror(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mirror]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('purse') / 'mirror.db'}"
+    else:
+        url = postgres.server().url(postgres.server().create())
+    with open_mirror(url).acquire() as mirror:
         yield mirror
 
 
@@ -348,10 +357,18 @@ def test_a_request_booked_ahead_takes_no_commit_of_its_own(mirror: Mirror) -> No
     purse = minute.purse()
     minute.book_ahead(purse, 60.0)
     minute.now += 60.0
-    with mirror.engine.connect() as client:
-        before = client.exec_driver_sql("PRAGMA data_version").scalar_one()
-        minute.grant(purse)
-        assert client.exec_driver_sql("PRAGMA data_version").scalar_one() == before
+    commits: list[Connection] = []
+
+    def note(connection: Connection) -> None:
+        commits.append(connection)
+
+    event.listen(mirror.engine, "commit", note)
+    minute.grant(purse)
+    assert commits == []
+    minute.now += 2 * WINDOW  # what was booked has lapsed
+    minute.grant(purse)
+    event.remove(mirror.engine, "commit", note)
+    assert len(commits) == 1
 
 
 @pytest.mark.parametrize("per_minute", [1, 2, 3])

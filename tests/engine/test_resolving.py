@@ -30,13 +30,13 @@ ODD = "it's “odd” \U0001f409 \\ \" %s ; -- :x"
 
 def resolve(world: World, number: int, take: Side) -> Resolved:
     """Resolve as a command does: beside the engine, without a lock."""
-    with open_mirror(f"sqlite:///{world.database}") as mirror:
+    with open_mirror(world.url) as mirror:
         mirror.check()
         return resolve_conflict(mirror, number, take, NOW)
 
 
 def look(world: World, number: int = 1) -> Sight:
-    with open_mirror(f"sqlite:///{world.database}") as mirror, mirror.reading() as connection:
+    with open_mirror(world.url) as mirror, mirror.reading() as connection:
         return load_sight(connection, number)
 
 
@@ -160,7 +160,7 @@ def test_a_side_whose_edit_was_taken_back_can_be_taken_again(world: World) -> No
     number = clash(world)
     first = resolve(world, 1, "local").change
     assert first is not None
-    with open_mirror(f"sqlite:///{world.database}") as mirror:
+    with open_mirror(world.url) as mirror:
         discard_changes(mirror, [first], NOW)
     assert (cell(world, "title"), look(world).lapsed) == ("theirs", True)
     assert resolve(world, 1, "local").change == first + 1

@@ -37,6 +37,7 @@ from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
 from hisync.mirror.dialects.postgres import lock
 from hisync.mirror.dialects.postgres.lock import AdvisoryLock
+from hisync.mirror.dialects.postgres.session import own_session
 from hisync.mirror.dialects.postgres.views import VIEWS
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.mirror.tables import EDITED_TABLES, metadata
@@ -390,7 +391,7 @@ def test_a_server_that_goes_away_while_the_lock_is_taken_is_a_lost_one(
         made.close()
         return made
 
-    lock_session = lock.own_session
+    lock_session = own_session
     with monkeypatch.context() as patch:
         patch.setattr(lock, "own_session", dying)
         with pytest.raises(LostServerError, match="hisync will try again"):

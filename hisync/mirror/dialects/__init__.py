@@ -84,6 +84,9 @@ class Database(Protocol):
     def watch(self) -> ChangeWatch:
         """What tells that someone has changed something."""
 
+    def lacks(self) -> tuple[str, ...]:
+        """What it has not that hisync would use, each with what is done instead."""
+
 
 class Dialect(Protocol):
     """What an engine's package must have."""

@@ -2,7 +2,7 @@
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
 neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `fill`, `last_number`,
-`count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
+`count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`, `dump_json`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import NullType
+from sqlalchemy.types import NullType, UserDefinedType
 
 from hisync.mirror.dialects.documents import Document
 
@@ -62,7 +62,7 @@ def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, A
     names = [(str(c.name), isinstance(c.type, Boolean)) for c in table.c]
     rest = iter(rows)
     while batch := [_cells(row, names) for row in islice(rest, AT_ONCE)]:
-        connection.exec_driver_sql(statement, (_dump(batch),))
+        connection.exec_driver_sql(statement, (dump_json(batch),))
 
 
 def _cells(row: Mapping[str, Any], names: Iterable[tuple[str, bool]]) -> dict[str, Any]:
@@ -70,10 +70,11 @@ def _cells(row: Mapping[str, Any], names: Iterable[tuple[str, bool]]) -> dict[st
     return {name: bool(get(name)) if is_flag else get(name) for name, is_flag in names}
 
 
-def _dump(rows: list[dict[str, Any]]) -> str:
-    text = orjson.dumps(rows).decode()
+def dump_json(value: Any) -> str:
+    """JSON that PostgreSQL takes."""
+    text = orjson.dumps(value).decode()
     if "\\u0000" in text:  # which no text of PostgreSQL can hold; or it only looks like one
-        text = orjson.dumps(without_nul(rows)).decode()
+        text = orjson.dumps(without_nul(value)).decode()
     return text
 
 
@@ -179,7 +180,17 @@ def logged_cell(value: Any, *, is_json: bool, is_bool: bool) -> ColumnElement[An
         value = False
     elif is_json and value is not None and not isinstance(value, str):
         value = orjson.dumps(value).decode()
-    return literal(value, NullType())
+    return literal(value, _Untyped())
+
+
+class _Untyped(UserDefinedType[Any]):
+    """No type at all; SQLAlchemy would give its null type the column's, and so quote JSON twice."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """What PostgreSQL calls it."""
+        return "unknown"
 
 
 def row_order(table: Table) -> ColumnElement[Any]:

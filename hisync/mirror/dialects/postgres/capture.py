@@ -22,6 +22,8 @@ from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Table
 
 from hisync.items import SPENT, TABLES
 from hisync.mirror.dialects.documents import Document
+from hisync.mirror.dialects.postgres import abilities
+from hisync.mirror.dialects.postgres.abilities import Abilities
 from hisync.mirror.dialects.postgres.connection import GATE, UNMARKED
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
@@ -53,7 +55,7 @@ class _Trigger:
 def install_capture(connection: Connection) -> None:
     """Put every capture trigger in place as this version declares it, and drop older ones."""
     schema = _schema(connection)
-    functions, triggers = _functions(), _triggers(schema)
+    functions, triggers = _functions(abilities.of(connection)), _triggers(schema)
     sources = _sources(connection)
     for name, source in functions.items():
         if sources.get(name) != source:
@@ -138,7 +140,8 @@ def _installed(connection: Connection) -> list[tuple[str, str]]:
 
 def _fitting(connection: Connection, schema: str) -> frozenset[str]:
     """The triggers that are as this version declares them and run its functions."""
-    functions, triggers, sources = _functions(), _triggers(schema), _sources(connection)
+    functions = _functions(abilities.of(connection))
+    triggers, sources = _triggers(schema), _sources(connection)
     query = (
         "SELECT t.tgname, pg_get_triggerdef(t.oid), obj_description(t.oid, 'pg_trigger') "
         f"{_EVERY_TRIGGER} AND t.tgenabled = 'A'"
@@ -201,22 +204,28 @@ def _triggers(schema: str) -> Mapping[str, _Trigger]:
     return made
 
 
-def _functions() -> Mapping[str, str]:
-    """The source of every trigger function by its name."""
+def _functions(server: Abilities) -> Mapping[str, str]:
+    """The source of every trigger function by its name, for what its server can do."""
     made = {
-        f"{_PREFIX}pass_gate": (
-            "\nBEGIN\n"
-            f"  PERFORM pg_advisory_xact_lock_shared({GATE}, hashtext(TG_TABLE_SCHEMA::text));\n"
-            "  RETURN NULL;\nEND\n"
-        ),
+        f"{_PREFIX}pass_gate": f"\nBEGIN\n  {_pass_gate(server)}\n  RETURN NULL;\nEND\n",
         f"{_PREFIX}refuse": (
             "\nBEGIN\n  RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], "
             "ERRCODE = 'integrity_constraint_violation';\nEND\n"
         ),
     }
     for name, table in EDITED_TABLES.items():
-        made[f"{_PREFIX}{name}"] = _capture_function(name, table)
+        made[f"{_PREFIX}{name}"] = _capture_function(name, table, server)
     return made
+
+
+def _pass_gate(server: Abilities) -> str:
+    if server.locks:
+        return f"PERFORM pg_advisory_xact_lock_shared({GATE}, hashtext(TG_TABLE_SCHEMA::text));"
+    message = "hisync: sync_lease is damaged; start hisync, then try again"
+    return (
+        "PERFORM 1 FROM sync_lease WHERE name = 'gate' FOR SHARE;\n  "
+        f"{_refuse('NOT FOUND', message)}"
+    )
 
 
 def _create_function(name: str, source: str, schema: str) -> str:
@@ -227,7 +236,7 @@ def _create_function(name: str, source: str, schema: str) -> str:
     ).replace("%", "%%")
 
 
-def _capture_function(name: str, table: Table) -> str:
+def _capture_function(name: str, table: Table, server: Abilities) -> str:
     statements = [*_checks(name, table), _read_rows(table)]
     if name in TABLES:
         statements.append(_without_posting())
@@ -237,8 +246,8 @@ def _capture_function(name: str, table: Table) -> str:
         "INSERT INTO change_log (table_name, row_guid, op, old_values, new_values, changed_at)\n"
         f"  VALUES ('{name}', CASE WHEN TG_OP = 'DELETE' THEN OLD.guid ELSE NEW.guid END,\n"
         "    lower(TG_OP), o, n, timezone('UTC', clock_timestamp()));\n"
-        "  PERFORM pg_notify('hisync_' || TG_TABLE_SCHEMA, '');\n"
-        "  RETURN NULL;"
+        + ("  PERFORM pg_notify('hisync_' || TG_TABLE_SCHEMA, '');\n" * server.notifies)
+        + "  RETURN NULL;"
     )
     body = "\n  ".join([*statements, log])
     return (

@@ -2,9 +2,10 @@
 
 A transaction that only reads sees one state. The engine's write transactions go through a gate: an
 advisory lock that everyone's editing statement shares until its transaction ends (`capture`) and
-that the engine takes alone. So nobody's edit falls between what the engine has read and what it
-writes, and numbers of `change_log` are seen in their order. The mark is a setting that holds the
-transaction's own number: it can't outlive that, and nobody sets it by accident. Public: `prepare`,
+that the engine takes alone; where there are no such locks, a row is locked instead (`lease`). So
+nobody's edit falls between what the engine has read and what it writes, and numbers of `change_log`
+are seen in their order. The mark is a setting that holds the transaction's own number: it can't
+outlive that, and nobody sets it by accident. Public: `prepare`,
 `mark`, `unmark`, `leftover_mark`, `rows_written`, `GATE`, `WRITER`, `UNMARKED`.
 """
 
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 import time
 from itertools import count
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from hisync.mirror.dialects import BOOKS, WRITE
+from hisync.mirror.dialects.postgres import abilities
 
 GATE: Final = 1_752_367_105
 """The first key of the lock that editing transactions share; the second is the schema's hash."""
@@ -49,14 +53,25 @@ _KEY: Final = "hashtext(current_schema()::text)"
 _written = count()
 
 
+class _Text(StrDumperUnknown):
+    """A text with a replacement character for each NUL, which PostgreSQL can't hold."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
 def prepare(engine: Engine) -> None:
     """Give each transaction the isolation that its purpose needs."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(session: Any, _record: object) -> None:
+        session.adapters.register_dumper(str, _Text)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         purpose = connection.get_execution_options().get(WRITE)
         if purpose == BOOKS:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LEDGER}, {_KEY})")
+            connection.exec_driver_sql(_how_to_lock(connection, "books"))
         elif purpose:
             _pass_gate(connection)
         else:
@@ -69,21 +84,38 @@ def _pass_gate(connection: Connection) -> None:
     Whoever comes to a gate at which the engine waits has to wait, too. So it doesn't wait long at a
     time while one transaction keeps it closed.
     """
-    trying = f"SELECT pg_try_advisory_xact_lock({GATE}, {_KEY})"
-    if connection.exec_driver_sql(trying).scalar_one() is not False:
-        return  # None: the schema is still to be made
+    if _is_open(connection):
+        return
     # SQLAlchemy rolls back after an error in here, so the driver is asked itself.
     session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    while not _stand_at_gate(session, last=time.monotonic() > deadline):
+    waiting = _how_to_lock(connection, "gate").encode()
+    while not _stand_at_gate(session, waiting, last=time.monotonic() > deadline):
         time.sleep(PAUSE_SECONDS)
 
 
-def _stand_at_gate(session: psycopg.Connection[Any], *, last: bool) -> bool:
+def _is_open(connection: Connection) -> bool:
+    """Whether the gate was free, and is ours now."""
+    if abilities.of(connection).locks:
+        trying = f"SELECT pg_try_advisory_xact_lock({GATE}, {_KEY})"
+        # None: the schema is still to be made.
+        return connection.exec_driver_sql(trying).scalar_one() is not False
+    trying = "SELECT true FROM sync_lease WHERE name = 'gate' FOR UPDATE SKIP LOCKED"
+    return connection.exec_driver_sql(trying).first() is not None
+
+
+def _how_to_lock(connection: Connection, what: Literal["gate", "books"]) -> str:
+    """The statement that waits for a lock of this transaction's own."""
+    if abilities.of(connection).locks:
+        return f"SELECT pg_advisory_xact_lock({GATE if what == 'gate' else LEDGER}, {_KEY})"
+    return f"SELECT true FROM sync_lease WHERE name = '{what}' FOR UPDATE"
+
+
+def _stand_at_gate(session: psycopg.Connection[Any], waiting: bytes, *, last: bool) -> bool:
     session.execute("SAVEPOINT gate")
     try:
         session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())
-        session.execute(f"SELECT pg_advisory_xact_lock({GATE}, {_KEY})".encode())
+        session.execute(waiting)
     except psycopg.errors.LockNotAvailable as error:
         if last:
             raise OperationalError(None, None, error) from error

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine
 
+from hisync.mirror.dialects.postgres.abilities import ABILITIES, Abilities
+from hisync.mirror.dialects.postgres.bulk import dump_json
 from hisync.mirror.dialects.postgres.connection import prepare
 from hisync.mirror.tables import metadata
 
 if TYPE_CHECKING:
+    from hisync.mirror.dialects.postgres.lease import LeaseLock
     from hisync.mirror.dialects.postgres.lock import AdvisoryLock
     from hisync.mirror.dialects.postgres.watch import NotifyWatch
 
@@ -43,23 +46,32 @@ _SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
 class PostgresDatabase:
     """An open PostgreSQL database: a `Database`."""
 
-    def __init__(self, engine: Engine, name: str, schema: str) -> None:
+    def __init__(self, engine: Engine, name: str, schema: str, abilities: Abilities) -> None:
         self.engine = engine
+        self._abilities = abilities
         self.name = name
         self.folder: Path | None = None
         self._schema = schema
 
-    def lock(self) -> AdvisoryLock:
+    def lock(self) -> AdvisoryLock | LeaseLock:
         """The lock on the mirror's schema."""
         from hisync.mirror.dialects.postgres.lock import AdvisoryLock
 
+        if not self._abilities.locks:
+            from hisync.mirror.dialects.postgres.lease import LeaseLock
+
+            return LeaseLock(self.engine, self._schema, os.getpid())
         return AdvisoryLock(self.engine, self._schema)
 
     def watch(self) -> NotifyWatch:
         """What tells that someone has edited something."""
         from hisync.mirror.dialects.postgres.watch import NotifyWatch
 
-        return NotifyWatch(self.engine)
+        return NotifyWatch(self.engine, self._abilities)
+
+    def lacks(self) -> tuple[str, ...]:
+        """What this server has not, and what is done instead."""
+        return self._abilities.lacks()
 
 
 def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
@@ -74,12 +86,13 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
     settings = _SETTINGS | ({"search_path": schema} if schema else {})
     options = [str(url.query.get("options", ""))]
     options += [f"-c {name}={value}" for name, value in settings.items()]
+    abilities = Abilities()
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=dump_json,
         json_deserializer=_read_json,
         pool_pre_ping=True,  # a server that was restarted is met by a new connection
-        execution_options={_SCHEMA: schema},
+        execution_options={_SCHEMA: schema, ABILITIES: abilities},
         connect_args={
             "options": " ".join(options).strip(),
             "application_name": f"hisync {os.getpid()} on {socket.gethostname()}"[:63],
@@ -88,8 +101,10 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
         },
     )
     prepare(engine)
+    abilities.engine = engine
     name = url.set(query={}).render_as_string()
-    return PostgresDatabase(engine, f"{name}, schema {schema}" if schema else name, schema)
+    named = f"{name}, schema {schema}" if schema else name
+    return PostgresDatabase(engine, named, schema, abilities)
 
 
 def prepare_schema(connection: Connection) -> None:

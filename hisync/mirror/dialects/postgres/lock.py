@@ -1,21 +1,23 @@
 """The lock of a mirror's one writer: an advisory lock of a session that does nothing else.
 
 It is gone with its process, its host or its server; the fencing number then keeps a writer out
-whose lock went to another. Public: `AdvisoryLock`.
+whose lock went to another. Public: `AdvisoryLock`, `load_holder`.
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import LockedError
+from hisync.mirror.dialects.postgres import lease
 from hisync.mirror.dialects.postgres.connection import WRITER
+from hisync.mirror.dialects.postgres.session import own_session
 
 
 class AdvisoryLock:
@@ -33,7 +35,8 @@ class AdvisoryLock:
         Raises:
             LockedError: if another process has it.
         """
-        if not self._take():
+        leased_to = lease.load_holder(self._engine)
+        if leased_to is not None or not self._take():
             pid = self.holder()
             raise LockedError(
                 f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
@@ -63,20 +66,8 @@ class AdvisoryLock:
 
     def holder(self) -> int | None:
         """The process that has the lock, None if none has; 0 if it can't be told which."""
-        query = (
-            "SELECT activity.application_name FROM pg_locks AS lock "
-            "LEFT JOIN pg_stat_activity AS activity USING (pid) "
-            "WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2 "
-            "AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND lock.classid = %s AND lock.objid = "
-            "(hashtext(coalesce(nullif(%s, ''), current_schema()::text))::bigint & 4294967295)::oid"
-        )
-        with self._engine.connect() as connection:
-            row = connection.exec_driver_sql(query, (WRITER, self._schema)).first()
-        if row is None:
-            return None
-        named = re.match(r"hisync (\d+)", row[0] or "")
-        return int(named[1]) if named else 0
+        found = load_holder(self._engine, self._schema)
+        return lease.load_holder(self._engine) if found is None else found
 
     def _drop(self) -> None:
         if self._session is not None:
@@ -101,18 +92,19 @@ class AdvisoryLock:
         return True
 
 
-def own_session(engine: Engine) -> psycopg.Connection[Any]:
-    """A connection of one's own, without transactions, that no pool takes back.
-
-    Raises:
-        OperationalError: SQLAlchemy's, if there is none to be had.
-    """
-    try:
-        pooled = engine.raw_connection()
-    except psycopg.Error as error:
-        raise OperationalError(None, None, error) from error
-    session = cast("psycopg.Connection[Any]", pooled.driver_connection)
-    pooled.detach()
-    session.rollback()
-    session.autocommit = True
-    return session
+def load_holder(engine: Engine, schema: str) -> int | None:
+    """The process that has the advisory lock of a schema's writer, None if none has."""
+    query = (
+        "SELECT activity.application_name FROM pg_locks AS lock "
+        "LEFT JOIN pg_stat_activity AS activity USING (pid) "
+        "WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2 "
+        "AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND lock.classid = %s AND lock.objid = "
+        "(hashtext(coalesce(nullif(%s, ''), current_schema()::text))::bigint & 4294967295)::oid"
+    )
+    with engine.connect() as connection:
+        row = connection.exec_driver_sql(query, (WRITER, schema)).first()
+    if row is None:
+        return None
+    named = re.match(r"hisync (\d+)", row[0] or "")
+    return int(named[1]) if named else 0

@@ -1,6 +1,7 @@
 """Tells that someone has edited the mirror, by `NOTIFY`, without a look at any table.
 
-Public: `NotifyWatch`, `channel`.
+Where the server has no such thing, each look says that there may be something, and the daemon reads
+the end of the change log. Public: `NotifyWatch`, `channel`.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from hisync.mirror.dialects.postgres.lock import own_session
+from hisync.mirror.dialects.postgres.abilities import Abilities
+from hisync.mirror.dialects.postgres.session import own_session
 
 
 class NotifyWatch:
     """Listens to what the capture triggers say; where that fails, anything may have changed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, abilities: Abilities) -> None:
         self._engine = engine
+        self._abilities = abilities
         self._session: psycopg.Connection[Any] | None = None
 
     def changed(self) -> bool:
         """Whether there may have been a commit since the last call; true at the first."""
         try:
+            if not self._abilities.listens:
+                return True
             if self._session is None:
                 self._session = self._listen()
                 return True

@@ -45,6 +45,10 @@ class SqliteFile:
         """What tells that someone has committed."""
         return ChangeWatch(self.engine)
 
+    def lacks(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
 
 def open_database(url: URL, *, file_mode: int, schema: str) -> SqliteFile:
     """Open the file at a URL with an absolute path, creating an empty one where there is none.
