@@ -89,6 +89,19 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    def crash(self) -> None:
+        """Kill it and all that it started, at once, and start it again."""
+        self.kill(signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.start()
+            except psycopg.OperationalError:  # its orphans are not gone yet
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -101,7 +114,7 @@ class Server:
 
     def create(self, template: str = "template0") -> str:
         """Make a database; a template may have no session then."""
-        name = f"db{next(self._numbers)}"
+        name = f"db{os.getpid()}_{next(self._numbers)}"  # processes forked from this one, too
         self._command(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
@@ -173,7 +186,7 @@ class Client:
         if cursor.description is None:
             return []
         names = [column.name for column in cursor.description]
-        return [dict(zip(names, map(_shown, row), strict=True)) for row in cursor]
+        return [dict(zip(names, map(shown, row), strict=True)) for row in cursor]
 
     def close(self) -> None:
         self.session.close()
@@ -187,7 +200,8 @@ _REFUSED = (
 )
 
 
-def _shown(cell: Any) -> Any:
+def shown(cell: Any) -> Any:
+    """A cell as SQLite would show it."""
     if isinstance(cell, bool):
         return int(cell)
     if isinstance(cell, dict | list):

@@ -24,12 +24,14 @@ from tests.edges.acts import (
     fault,
     one_transaction,
     sets,
+    sql,
 )
 from tests.edges.scene import Act, Scene
 from tests.proof.killing import Scenario
 from tests.proof.stage import (
     anew,
     answered,
+    by_engine,
     colleague_spends,
     cycle,
     fails_here,
@@ -72,6 +74,7 @@ NEW = "INSERT INTO tasks (guid, title) VALUES (:new, 'new')"
 KID = "INSERT INTO tasks (guid, title, parent_guid) VALUES (:kid, 'kid', :new)"
 DELETE = "DELETE FROM tasks WHERE guid = :task"
 ARCHIVE = "UPDATE tasks SET archived = true WHERE guid = :task"
+_DISK = "a server's disk can't be filled here without other rights than a test has"
 DELTA, FULL, LOGIN = "GET /item/delta/*", "GET /item", "GET /user/authenticate"
 PUT, POST, ERASE, STORE = "PUT /item/*", "POST /item", "DELETE /item/*", "POST /item/archive"
 
@@ -525,13 +528,14 @@ EDITS: Final = (
     Scenario(
         "the server refuses what was sent: explained, and the cell goes back",
         given=TASK,
-        when=["UPDATE tasks SET title = printf('%.300c', 'x'), color = 3 WHERE guid = :task"],
+        when=[sql("UPDATE tasks SET title = :long, color = 3 WHERE guid = :task", long="x" * 300)],
         here={"task": {"title": "base"}},
         keeps=["x" * 300],
         settles=False,
     ),
     Scenario(
         "a cell can't be read: refused by name, the rest is sent",
+        sqlite_only="a column of dates takes nothing else there",
         given=PAIR,
         when=[
             "UPDATE tasks SET due_date = 'tomorrow' WHERE guid = :task",
@@ -554,7 +558,13 @@ EDITS: Final = (
     Scenario(
         "INSERT OR REPLACE is seen as what it does to the row",
         given={"task": {"title": "base", "color": 3}},
-        when=["INSERT OR REPLACE INTO tasks (guid, title) VALUES (:task, 'ours')"],
+        when=[
+            by_engine(
+                sqlite="INSERT OR REPLACE INTO tasks (guid, title) VALUES (:task, 'ours')",
+                postgresql="INSERT INTO tasks (guid, title) VALUES (:task, 'ours') "
+                "ON CONFLICT (guid) DO UPDATE SET title = excluded.title, color = excluded.color",
+            )
+        ],
         there={"task": {"title": "ours", "color": 0}},
         writes=["PUT task"],
     ),
@@ -894,6 +904,7 @@ MACHINE: Final = (
     ),
     Scenario(
         "the disk is full",
+        sqlite_only=_DISK,
         given=PAIR,
         when=[
             RENAME,
@@ -911,9 +922,13 @@ MACHINE: Final = (
     ),
     Scenario(
         "the disk is full when the answer to a create arrives",
+        sqlite_only=_DISK,
         given=PAIR,
         when=[
-            "INSERT INTO tasks (guid, title, message) VALUES (:new, 'new', printf('%.9000c', 'x'))",
+            sql(
+                "INSERT INTO tasks (guid, title, message) VALUES (:new, 'new', :long)",
+                long="x" * 9000,
+            ),
             during(POST, fills_disk),
             fails_here,
             makes_room,
@@ -944,6 +959,7 @@ MACHINE: Final = (
     ),
     Scenario(
         "a unique index and a REPLACE take an edited row out unseen: nothing is deleted there",
+        sqlite_only="no statement takes a row out unseen there",
         by_full_read=True,
         given=PAIR,
         when=[

@@ -28,7 +28,7 @@ class Watch:
         self.colleagues = colleagues
         self.marks = marks
         self.engine_removed: set[int] = set()
-        self._version = -1
+        self._version: object = None
         self._ids: dict[str, int] = {}
         self._rows = self._read_rows()
         self._live = self._read_live()
@@ -66,7 +66,7 @@ class Watch:
 
     def look_at_rows(self) -> None:
         """Whatever the engine has committed since the last look."""
-        (version,) = self.sim.person.execute("PRAGMA data_version").fetchone()
+        version = self.sim.news()
         if version == self._version:
             return
         self._version = version
@@ -90,7 +90,7 @@ class Watch:
             assert not 0 <= last - first < MINUTE, f"more than {budget} requests from {first} on"
 
     def _read_rows(self) -> dict[str, int | None]:
-        rows = {row["guid"]: row["id"] for row in self.sim.person.execute(_ROWS).fetchall()}
+        rows = {row["guid"]: row["id"] for row in self.sim.sql(_ROWS)}
         # A row that people replaced has no id for a while; it is that item's still.
         self._ids.update((guid, number) for guid, number in rows.items() if number is not None)
         return rows
