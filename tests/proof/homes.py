@@ -8,6 +8,7 @@ Public: `Home`, `Frozen`, `FileHome`, `Death`, `Present`, `REFUSED`, `clear`, `l
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -82,6 +83,9 @@ class Home(Protocol):
 
     def hurry(self, locked: bool) -> None:
         """Let the engine give up at once, or no more, where somebody keeps it from writing."""
+
+    def fill(self, sim: Sim, *, full: bool) -> None:
+        """Let there be no room for what the engine writes, or room again."""
 
     def end(self, death: Death, sim: Sim) -> None:
         """End what this death ends, but for the process itself."""
@@ -167,6 +171,14 @@ class FileHome:
 
     def hurry(self, locked: bool) -> None:
         """It never waits here (`_hurry`)."""
+
+    def fill(self, sim: Sim, *, full: bool) -> None:
+        """Leave no room for another page."""
+        with closing(sim.engine.mirror.engine.raw_connection()) as raw:
+            cursor = raw.cursor()
+            cursor.execute(f"PRAGMA max_page_count = {1 if full else 2**30}")  # 1: the present size
+            cursor.fetchall()
+            cursor.close()
 
     def end(self, death: Death, sim: Sim) -> None:
         """A file has no sessions and no server."""

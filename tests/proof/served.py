@@ -49,6 +49,21 @@ _DETERMINED: Final = (
         PLACING '4' FROM 13) PLACING '8' FROM 17)::uuid$$""",
 )
 
+_FULL: Final = (
+    """CREATE OR REPLACE FUNCTION simulation.disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION USING ERRCODE = 'disk_full',
+            MESSAGE = 'could not extend file: No space left on device';
+    END $$""",
+    """DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+            EXECUTE format('CREATE OR REPLACE TRIGGER disk_is_full BEFORE INSERT OR UPDATE '
+                'ON public.%I EXECUTE FUNCTION simulation.disk_is_full()', name);
+        END LOOP;
+    END $$""",
+)
+_FREE: Final = ("DROP FUNCTION IF EXISTS simulation.disk_is_full() CASCADE",)
+
 _SESSIONS: Final = (
     "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hisync %'"
 )
@@ -181,10 +196,17 @@ class ServedHome:
             self._hurry.stop()
             self._hurry = None
 
+    def fill(self, sim: Sim, *, full: bool) -> None:
+        """Let the server say so of each INSERT and UPDATE: what is really full a test can't be."""
+        for statement in _FULL if full else _FREE:
+            self.person(sim).execute(statement)
+
     def end(self, death: Death, sim: Sim) -> None:
         """End the engine's sessions, or all with the server."""
         if death in (Death.SERVER_BEFORE, Death.SERVER_AFTER):
             postgres.server().crash()
+            if self._person is not None:
+                self._person.close()  # who finds out at the next statement, and connects again
             return
         person = self.person(sim)
         person.execute(f"SELECT pg_terminate_backend(pid) {_SESSIONS}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -238,22 +238,13 @@ def puts_copy_back(scene: Scene) -> None:
 
 
 def fills_disk(scene: Scene) -> None:
-    """There is no room for another page."""
-    _limit_pages(scene, 0)
+    """There is no room for anything more."""
+    _sim(scene).home.fill(_sim(scene), full=True)
 
 
 def makes_room(scene: Scene) -> None:
     """There is room again."""
-    _limit_pages(scene, 2**30)
-
-
-def _limit_pages(scene: Scene, pages: int) -> None:
-    raw = scene.world.engine.mirror.engine.raw_connection()
-    with closing(raw):
-        cursor = raw.cursor()
-        cursor.execute(f"PRAGMA max_page_count = {pages or 1}")  # the present size at least
-        cursor.fetchall()
-        cursor.close()
+    _sim(scene).home.fill(_sim(scene), full=False)
 
 
 def fails_here(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -115,14 +116,14 @@ def test_killed_anywhere_and_cut_off_at_any_commit_it_ends_well(folder: Path) ->
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("death", [Death.SERVER_BEFORE, Death.SERVER_AFTER])
 @pytest.mark.parametrize("scenario", [s for s in BOTH if s.name in ENDED], ids=named)
 def test_the_server_is_killed_at_every_commit_and_it_ends_well(
-    folder: Path, scenario: Scenario, death: Death
+    folder: Path, scenario: Scenario
 ) -> None:
+    deaths = cycle([Death.SERVER_BEFORE, Death.SERVER_AFTER])
     stopped = prepare(folder, scenario, backend="postgresql")
     try:
         for step in run_plainly(folder, stopped, scenario, strict=True).commits:
-            run_killed(folder, stopped, scenario, step, death)
+            run_killed(folder, stopped, scenario, step, next(deaths))
     finally:
         stopped.drop()
