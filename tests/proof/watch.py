@@ -90,7 +90,7 @@ class Watch:
             assert not 0 <= last - first < MINUTE, f"more than {budget} requests from {first} on"
 
     def _read_rows(self) -> dict[str, int | None]:
-        rows = {row["guid"]: row["id"] for row in self.sim.sql(_ROWS)}
+        rows = {row["guid"]: row["id"] for row in self.sim.person.execute(_ROWS).fetchall()}
         # A row that people replaced has no id for a while; it is that item's still.
         self._ids.update((guid, number) for guid, number in rows.items() if number is not None)
         return rows
