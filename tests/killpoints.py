@@ -2,6 +2,7 @@
 
 python -m tests.killpoints                 # the whole proof, on all cores
 python -m tests.killpoints --only lost     # the scenarios with this in their names
+python -m tests.killpoints --postgresql    # and with the sessions ended at every commit
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
 
 from tests.edges.edge import Edge
-from tests.proof.killing import Count, kill_points
+from tests.proof.homes import Death
+from tests.proof.killing import Count, Scenario, kill_points
 from tests.proof.scenarios import SCENARIOS, SERVERS, TROUBLES
+from tests.proof.served import warm_up
 from tests.proof.sim import memory_folder, quietly
+from tests.world import Backend
 
 Job = tuple[str, str, bool]
 """The name of a scenario, that of a server, and whether only the plain run is made."""
@@ -43,16 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plain", action="store_true", help="kill none")
     parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
+    parser.add_argument("--postgresql", action="store_true", help="not on SQLite files")
     options = parser.parse_args(arguments)
+    chosen = {name: each for name, each in all_scenarios().items() if options.only in name}
+    backend: Backend = "postgresql" if options.postgresql else "sqlite"
+    quietly()
+    if options.postgresql:
+        try:
+            warm_up()
+        except pytest.skip.Exception as reason:
+            print(f"nothing was run: {reason}")
+            return 1
+        chosen = _without_sqlites_own(chosen)
     jobs = [
         (name, server, options.plain)
-        for name in all_scenarios()
-        if options.only in name
+        for name in chosen
         for server in SERVERS
         if options.server in server
     ]
     started, total, done = time.monotonic(), Count(), set[Job]()
-    for job, count in _run(jobs, options.jobs):
+    for job, count in _run(jobs, options.jobs, backend):
         total.add(count)
         for failure in count.failures:
             print(f"FAILED: {job[0]} [{job[1]}]\n{failure}", flush=True)
@@ -65,20 +80,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{len(names)} scenarios on {len({server for _, server, _ in done})} kinds of servers, "
         f"{total.scenarios} plain runs, {total.kill_points} kill points, "
+        f"{f'{total.cuts} ends of sessions, ' * options.postgresql}"
         f"{len(total.failures)} failures, {time.monotonic() - started:.0f} s"
     )
     return 1 if total.failures else 0
 
 
-def _run(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Count]]:
+def _without_sqlites_own(chosen: dict[str, Edge]) -> dict[str, Edge]:
+    """The scenarios that PostgreSQL knows, too; says which it doesn't."""
+    left = {}
+    for name, each in chosen.items():
+        if isinstance(each, Scenario) and each.sqlite_only:
+            print(f"SQLite's own: {name} ({each.sqlite_only})")
+        else:
+            left[name] = each
+    print(f"{len(chosen) - len(left)} of {len(chosen)} scenarios are SQLite's own", flush=True)
+    return left
+
+
+def _run(jobs: Sequence[Job], processes: int, backend: Backend) -> Iterator[tuple[Job, Count]]:
+    run = partial(run_job, backend=backend)
     if processes == 1:
-        yield from map(run_job, jobs)
+        yield from map(run, jobs)
         return
     with get_context("fork").Pool(processes) as pool:
-        yield from pool.imap_unordered(run_job, jobs)
+        yield from pool.imap_unordered(run, jobs)
 
 
-def run_job(job: Job) -> tuple[Job, Count]:
+def run_job(job: Job, backend: Backend = "sqlite") -> tuple[Job, Count]:
     """Run one scenario on one server."""
     quietly()
     name, server, plain = job
@@ -86,9 +115,11 @@ def run_job(job: Job) -> tuple[Job, Count]:
     scenario = all_scenarios()[name]
     with memory_folder() as folder:
         try:
-            for step in kill_points(folder, scenario, SERVERS[server], strict=not SERVERS[server]):
-                count.scenarios += step == 0
-                count.kill_points += step > 0
+            traits = SERVERS[server]
+            for died in kill_points(folder, scenario, traits, strict=not traits, backend=backend):
+                count.scenarios += died is None
+                count.kill_points += died is Death.PROCESS
+                count.cuts += died in (Death.CUT_BEFORE, Death.CUT_AFTER)
                 if plain:
                     break
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - reported with its trace

@@ -102,6 +102,19 @@ class Server:
             self._process.wait(30)
             self._process = None
 
+    def crash(self) -> None:
+        """Kill it and all that it started, at once, and start it again."""
+        self.kill(signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.start()
+            except psycopg.OperationalError:  # its orphans are not gone yet
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -114,7 +127,7 @@ class Server:
 
     def create(self, template: str = "template0") -> str:
         """Make a database; a template may have no session then."""
-        name = f"db{next(self._numbers)}"
+        name = f"db{os.getpid()}_{next(self._numbers)}"  # processes forked from this one, too
         self._command(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
@@ -246,7 +259,12 @@ _REFUSED = (
 
 
 def _shown(cell: Any, is_json: bool) -> Any:
-    if is_json and cell is not None:
+    return orjson.dumps(cell).decode() if is_json and cell is not None else shown(cell)
+
+
+def shown(cell: Any) -> Any:
+    """A cell as SQLite would show it."""
+    if isinstance(cell, dict | list):
         return orjson.dumps(cell).decode()
     if isinstance(cell, bool):
         return int(cell)

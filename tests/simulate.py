@@ -2,6 +2,7 @@
 
 python -m tests.simulate --runs 20000            # seeds 0 … 19999 on all cores
 python -m tests.simulate --runs 1 --seed 4711    # one run again, with its trace
+python -m tests.simulate --postgresql --runs 500 # the mirrors in a PostgreSQL server of its own
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from multiprocessing import get_context
 
+import pytest
+
+from tests.proof.served import warm_up
 from tests.proof.sim import memory_folder, quietly
 from tests.proof.simulation import Outcome, run_seed
+from tests.world import Backend
 
 CHUNK = 25
 """Runs that one process makes in a row."""
@@ -30,9 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
     parser.add_argument("-q", action="store_true", help="no traces")
     parser.add_argument("-v", action="store_true", help="each run's fingerprint")
+    parser.add_argument("--postgresql", action="store_true", help="not on SQLite files")
     options = parser.parse_args(arguments)
+    backend: Backend = "postgresql" if options.postgresql else "sqlite"
+    quietly()
+    if options.postgresql:
+        try:
+            warm_up()
+        except pytest.skip.Exception as reason:
+            print(f"nothing was run: {reason}")
+            return 1
+    again = f"python -m tests.simulate {'--postgresql ' * options.postgresql}--runs 1 --seed"
     started, runs, steps, failed = time.monotonic(), 0, 0, list[int]()
-    for outcome in _runs(options.seed, options.runs, options.jobs):
+    for outcome in _runs(options.seed, options.runs, options.jobs, backend):
         runs, steps = runs + 1, steps + outcome.steps
         if options.v:
             print(f"seed {outcome.seed}: {outcome.steps} steps, {outcome.fingerprint}")
@@ -42,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.q:
                 print(outcome.trace)
             print(outcome.failure)
-            print(f"again: python -m tests.simulate --runs 1 --seed {outcome.seed}", flush=True)
+            print(f"again: {again} {outcome.seed}", flush=True)
             if options.x:
                 break
         if options.seconds and time.monotonic() - started > options.seconds:
@@ -54,28 +70,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _runs(seed: int, number: int, processes: int) -> Iterator[Outcome]:
+def _runs(seed: int, number: int, processes: int, backend: Backend) -> Iterator[Outcome]:
     seeds = range(seed, seed + number)
     chunks = [seeds[start : start + CHUNK] for start in range(0, number, CHUNK)]
     if processes == 1 or len(chunks) == 1:
         for chunk in chunks:
-            yield from run_chunk(chunk)
+            yield from run_chunk(chunk, backend)
         return
     with get_context("fork").Pool(processes) as pool:
-        for outcomes in pool.imap_unordered(_run_chunk, chunks):
+        for outcomes in pool.imap_unordered(partial(_run_chunk, backend=backend), chunks):
             yield from outcomes
 
 
-def _run_chunk(seeds: Sequence[int]) -> list[Outcome]:
-    return list(run_chunk(seeds))
+def _run_chunk(seeds: Sequence[int], backend: Backend) -> list[Outcome]:
+    return list(run_chunk(seeds, backend))
 
 
-def run_chunk(seeds: Sequence[int]) -> Iterator[Outcome]:
+def run_chunk(seeds: Sequence[int], backend: Backend = "sqlite") -> Iterator[Outcome]:
     """Make these runs, one after another."""
     quietly()
     with memory_folder() as folder:
         for seed in seeds:
-            yield run_seed(folder / "run", seed)
+            yield run_seed(folder / "run", seed, backend)
 
 
 if __name__ == "__main__":

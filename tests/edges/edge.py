@@ -158,11 +158,12 @@ def check_peace(scene: Scene, here_only: Sequence[str] = (), waits: Sequence[str
     assert (summary.pulled, summary.pushed, summary.conflicts) == (0, 0, 0)
     assert scene.writes() == written, "hisync goes on writing"
     assert _everything(scene) == before
-    assert list(loose_ends(scene.ask, marks=world.backend == "sqlite")) == []
+    on_sqlite = world.backend == "sqlite"
+    assert list(loose_ends(scene.ask, mark=on_sqlite)) == []
     open_states = {r["state"] for r in scene.ask(_OPEN)} - set(waits)
     assert not open_states, scene.changes()
     assert sorted(scene.rows_without_item()) == sorted(here_only)
-    if world.backend == "sqlite":
+    if on_sqlite:
         assert scene.ask("PRAGMA quick_check") == [{"quick_check": "ok"}]
 
 

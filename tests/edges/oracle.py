@@ -78,20 +78,20 @@ def differences(model: Model, ask: Ask, *, computed: bool = True) -> Iterator[st
                 yield f"{table}.{column} of {number}: here {here!r}, there {there!r}"
 
 
-def loose_ends(ask: Ask, *, marks: bool = True) -> Iterator[str]:
+def loose_ends(ask: Ask, *, mark: bool = True) -> Iterator[str]:
     """Say what the engine left unfinished; between two cycles that is nothing.
 
     Args:
         ask: the mirror.
-        marks: whether there is a table of marks, as in SQLite.
+        mark: whether it has a table for the engine's mark, as SQLite needs one.
     """
-    for table in ("sync_intents", *(["sync_mark"] * marks)):
+    for table in ("sync_intents", *(["sync_mark"] if mark else [])):
         yield from (f"{table}: {row}" for row in ask(f"SELECT * FROM {table}"))
     yield from (
         f"sync_base: {row}"
         for row in ask("SELECT * FROM sync_base WHERE dirty IS NOT NULL OR missed > 0")
     )
-    doubled = "SELECT id, count(*) FROM sync_base GROUP BY id HAVING count(*) > 1"
+    doubled = "SELECT id, count(*) AS n FROM sync_base GROUP BY id HAVING count(*) > 1"
     yield from (f"doubled: {row}" for row in ask(doubled))
     rows = {row["guid"]: table for table, row in _rows(ask) if row["id"] is not None}
     bases = {r["guid"]: r["table_name"] for r in ask("SELECT * FROM sync_base")}

@@ -38,7 +38,7 @@ PLANTED = {
 def scene(house: House) -> Iterator[Scene]:
     made = make_scene(house, GIVEN)
     assert list(differences(made.model, made.ask)) == []
-    assert list(loose_ends(made.ask, marks=made.world.backend == "sqlite")) == []
+    assert list(loose_ends(made.ask, mark=made.world.backend == "sqlite")) == []
     yield made
     made.close()
 
@@ -61,4 +61,4 @@ def test_items_and_rows_without_the_other_and_changes_of_columns_are_seen(scene:
     found = " ".join(differences(scene.model, scene.ask, computed=False))
     assert (found.count("on hiTask only"), found.count("here only")) == (1, 1)
     scene.sql("UPDATE sync_base SET dirty = '{}' WHERE guid = :top")
-    assert len(list(loose_ends(scene.ask, marks=scene.world.backend == "sqlite"))) == 1
+    assert len(list(loose_ends(scene.ask, mark=scene.world.backend == "sqlite"))) == 1

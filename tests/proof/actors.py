@@ -7,21 +7,26 @@ over. Public: `People`, `Colleagues`.
 from __future__ import annotations
 
 import random
-import sqlite3
 import uuid
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from hisync.sandbox import ApiError, Item
 from tests.edges.oracle import TABLES
+from tests.proof.homes import REFUSED
 from tests.proof.marks import Marks
 from tests.proof.sim import Sim
 
 CATEGORIES: Final = {"projects": 0, "tasks": 1, "events": 2, "notes": 4, "other_items": 6}
-FLAGS: Final = {"completed": (0, 1), "starred": (0, 1), "color": (1, 2, 3, 4), "is_all_day": (0, 1)}
+ON_OFF: Final = (False, True)
+FLAGS: Final = {"completed": ON_OFF, "starred": ON_OFF, "color": (1, 2, 3, 4), "is_all_day": ON_OFF}
 DAYS: Final = ("2026-04-01", "2026-05-02 10:30", "2026-06-03T08:00:00Z")
+
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row of the mirror, whatever form the driver has for it."""
 
 
 class Actor:
@@ -88,18 +93,17 @@ class People(Actor):
         """Run a statement; false if the database refuses it by a rule of its own."""
         try:
             self.sim.person.execute(statement, values)
-        except sqlite3.IntegrityError:
+        except REFUSED:
             return False
         return True
 
-    def rows(self, table: str | None = None) -> list[tuple[str, sqlite3.Row]]:
-        found: list[tuple[str, sqlite3.Row]] = []
+    def rows(self, table: str | None = None) -> list[tuple[str, Row]]:
+        found: list[tuple[str, Row]] = []
         for each in [table] if table else TABLES:
-            query = f"SELECT * FROM {each} ORDER BY guid"
-            found += [(each, row) for row in self.sim.person.execute(query).fetchall()]
+            found += [(each, row) for row in self.sim.sql(f"SELECT * FROM {each} ORDER BY guid")]
         return found
 
-    def pick(self) -> tuple[str, sqlite3.Row] | None:
+    def pick(self) -> tuple[str, Row] | None:
         rows = self.rows()
         return self.rng.choice(rows) if rows else None
 
@@ -211,7 +215,7 @@ class People(Actor):
             return None
         table, row = picked
         self._leave(row)
-        self.run(f"UPDATE {table} SET archived = 1 WHERE guid = ?", row["guid"])
+        self.run(f"UPDATE {table} SET archived = true WHERE guid = ?", row["guid"])
         return f"archive {table} {row['guid']}"
 
     def replace(self) -> str | None:
@@ -223,8 +227,15 @@ class People(Actor):
             return None
         title = self.text(f"title of the replaced row {row['guid']}")
         # The cells that it leaves out are emptied, by somebody who sees them.
-        self.marks.supersede([row[c] for c in row.keys() if c != "guid"])  # noqa: SIM118
-        self.run(f"REPLACE INTO {table} (guid, title) VALUES (?, ?)", row["guid"], title)
+        self.marks.supersede([row[c] for c in row if c != "guid"])
+        insert = f"INTO {table} (guid, title) VALUES (?, ?)"
+        if self.sim.backend == "sqlite":
+            self.run(f"REPLACE {insert}", row["guid"], title)
+        else:
+            self.run("BEGIN")
+            self.run(f"DELETE FROM {table} WHERE guid = ?", row["guid"])
+            self.run(f"INSERT {insert}", row["guid"], title)
+            self.run("COMMIT")
         return f"replace {table} {row['guid']} {title}"
 
     def comment(self) -> str | None:
@@ -238,7 +249,7 @@ class People(Actor):
         return f"comment {row['guid']} {text}"
 
     def uncomment(self) -> str | None:
-        rows = self.sim.person.execute("SELECT * FROM comments ORDER BY guid").fetchall()
+        rows = self.sim.sql("SELECT * FROM comments ORDER BY guid")
         if not rows:
             return None
         row = self.rng.choice(rows)
@@ -273,10 +284,10 @@ class People(Actor):
         self.run("UPDATE time_entries SET minutes = ? WHERE guid = ?", minutes + 1, guid)
         return f"correct {minutes} to {minutes + 1} on {item}"
 
-    def _leave(self, row: sqlite3.Row) -> None:
+    def _leave(self, row: Row) -> None:
         """Somebody who sees a row wants it gone, with its comments."""
         self.deleted.add(row["guid"])
-        self.marks.supersede([row[column] for column in row.keys() if column != "guid"])  # noqa: SIM118
+        self.marks.supersede([row[column] for column in row if column != "guid"])
         query = "SELECT guid, message FROM comments WHERE item_guid = ?"
         for comment in self.sim.sql(query, row["guid"]):
             self.marks.supersede(comment["message"])

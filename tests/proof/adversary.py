@@ -9,6 +9,7 @@ import random
 from typing import Final
 
 from hisync.sandbox import Fault
+from tests.proof.homes import Death
 from tests.proof.sim import Sim
 
 SERVERS: Final = (
@@ -45,6 +46,9 @@ EFFECTS: Final = (
     *(f"status={status}" for status in (401, 403, 404, 412, 429, 500, 503, 507)),
 )
 
+DEATHS: Final = (Death.PROCESS, Death.CUT_BEFORE, Death.CUT_AFTER)
+"""What dies where there is a server; where there is none, it is the process."""
+
 
 class Adversary:
     """Chooses what goes wrong."""
@@ -63,7 +67,9 @@ class Adversary:
             self._fault()
         if rng.random() < 0.3:
             sim.die_at = sim.steps + rng.randrange(1, 40)
-            sim.note(f"  adversary: dies at {sim.die_at}")
+            if sim.backend == "postgresql":
+                sim.death = rng.choice(DEATHS)
+            sim.note(f"  adversary: {sim.death.value} at {sim.die_at}")
         if rng.random() < 0.03:
             jump = rng.choice([-86400.0, 86400.0, 3600.0, -3600.0])
             sim.time.set_by(jump)

@@ -1,5 +1,8 @@
 """A scenario run plainly, then killed at every step and resumed, then once more: nothing moves.
 
+On PostgreSQL it is also played with the engine's sessions ended at every commit, right before it
+and right after it: there the process lives on and has to find out, and to connect again.
+
 Public: `Scenario`, `run_plainly`, `kill_points`, `run_killed`, `Count`.
 """
 
@@ -9,15 +12,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hisync.errors import ServiceError
+from hisync.errors import (
+    BusyError,
+    FullError,
+    LostServerError,
+    MirrorError,
+    ServiceError,
+    StaleWriterError,
+)
 from tests.edges.acts import sync
 from tests.edges.edge import Edge, check_outcome, check_peace
 from tests.edges.oracle import TABLES, differences
+from tests.proof.homes import Death
 from tests.proof.sim import KilledError
 from tests.proof.stage import (
     PATIENCE,
@@ -27,8 +39,12 @@ from tests.proof.stage import (
     cycle,
     fails_here,
     full_cycle,
+    is_pushed_aside,
+    makes_room,
     set_stage,
+    unlocks,
 )
+from tests.world import Backend
 
 ROUNDS = 3
 """Cycles after a story in which everything has to come to rest."""
@@ -49,6 +65,7 @@ class Scenario(Edge):
         by_absence: whether it is about removals that each cycle has to see: on a server whose delta
             does not name what is gone, each cycle then reads everything.
         by_full_read: whether only a full read mends what is wrong.
+        sqlite_only: why PostgreSQL has no such situation, where it has none.
     """
 
     keeps: Sequence[str] = ()
@@ -56,9 +73,12 @@ class Scenario(Edge):
     comments: bool = False
     by_absence: bool = False
     by_full_read: bool = False
+    sqlite_only: str = ""
 
 
-def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> StoppedStage:
+def prepare(
+    folder: Path, scenario: Edge, traits: Sequence[str] = (), backend: Backend = "sqlite"
+) -> StoppedStage:
     """The scenario's stage before anything happens."""
     comments = isinstance(scenario, Scenario) and scenario.comments
     by_absence = isinstance(scenario, Scenario) and scenario.by_absence
@@ -70,37 +90,57 @@ def prepare(folder: Path, scenario: Edge, traits: Sequence[str] = ()) -> Stopped
         zone=scenario.zone,
         rules={"comments": comments, **frequent, **scenario.rules},
         items=scenario.account,
+        backend=backend,
     )
     if SIDE_BY_SIDE in traits:
         stage.sim.lanes = 4
     return stage.snapshot()
 
 
-def run_plainly(folder: Path, stopped: StoppedStage, scenario: Edge, *, strict: bool) -> int:
-    """Play it without a kill; with `strict` the outcome is held against every field.
+@dataclass(frozen=True)
+class KillPoints:
+    """The steps of a plain run, each of which is a kill point, and which of them are commits."""
 
-    Returns:
-        The number of steps, each of which is a kill point.
-    """
+    steps: int
+    commits: tuple[int, ...]
+
+    def deaths(self, backend: Backend) -> Iterator[tuple[int, Death]]:
+        """Each step at which something dies, and what."""
+        yield from ((step, Death.PROCESS) for step in range(1, self.steps + 1))
+        if backend == "postgresql":
+            yield from product(self.commits, (Death.CUT_BEFORE, Death.CUT_AFTER))
+
+
+def run_plainly(folder: Path, stopped: StoppedStage, scenario: Edge, *, strict: bool) -> KillPoints:
+    """Play it without a kill; with `strict` the outcome is held against every field."""
     stage = stopped.copy(folder)
     try:
         for act in scenario.when:
             stage.act(act)
         (cycle if isinstance(scenario, Scenario) else sync)(stage)
-        steps = stage.sim.steps
+        points = KillPoints(stage.sim.steps, tuple(stage.sim.commits))
         if strict:
             _check_strictly(stage, scenario)
         _come_to_rest(stage, scenario)
         _check(stage, _loosely(scenario))
-        return steps
+        return points
     finally:
         stage.close()
 
 
-def run_killed(folder: Path, stopped: StoppedStage, scenario: Edge, step: int) -> None:
-    """Play it, die at this step, go on with another process, and hold the outcome."""
+def run_killed(
+    folder: Path,
+    stopped: StoppedStage,
+    scenario: Edge,
+    step: int,
+    death: Death = Death.PROCESS,
+) -> None:
+    """Play it, die at this step, go on with another process, and hold the outcome.
+
+    Where only the sessions or the server die, it is the same process that goes on.
+    """
     stage = stopped.copy(folder)
-    stage.sim.die_at = step
+    stage.sim.die_at, stage.sim.death = step, death
     try:
         for act in (*scenario.when, cycle):
             try:
@@ -110,16 +150,35 @@ def run_killed(folder: Path, stopped: StoppedStage, scenario: Edge, step: int) -
             except KilledError:
                 stage.sim.crash()
                 fails_here(stage)
-        assert stage.sim.trace.count("killed") == 1, "it was not killed"
+            except LostServerError:
+                assert death is not Death.PROCESS
+                _live_on(stage, scenario)
+            except (BusyError, FullError):
+                assert death is not Death.PROCESS  # the story's own trouble, only met later
+        assert stage.sim.trace.count(death.value) == 1, "it was not killed"
+        if death is not Death.PROCESS:  # the story may have come to its own trouble later
+            makes_room(stage)
+            unlocks(stage)
         _come_to_rest(stage, scenario)
         # What hiTask refused once it may take from the next process.
         here_only = [name for name in stage.rows_without_item() if name in scenario.here_only]
         _check(stage, replace(_loosely(scenario), here_only=here_only))
     except BaseException as error:
-        error.add_note(f"killed at step {step}\n" + "\n".join(stage.sim.trace))
+        error.add_note(f"{death.value} at step {step}\n" + "\n".join(stage.sim.trace))
         raise
     finally:
         stage.close()
+
+
+def _live_on(stage: Stage, scenario: Edge) -> None:
+    """The next cycle of a daemon that lost its sessions: the same process, which has its lock."""
+    try:
+        cycle(stage)
+    except StaleWriterError:
+        assert is_pushed_aside in scenario.when, "it lost the mirror to nobody"
+        stage.sim.crash()
+    except MirrorError:
+        pass
 
 
 def _come_to_rest(stage: Stage, scenario: Edge) -> None:
@@ -171,12 +230,11 @@ def _check(stage: Stage, scenario: Edge) -> None:
 def is_kept(stage: Stage, text: str) -> bool:
     """Whether a text is on both sides, or where what lost is kept."""
     kept = (
-        "SELECT local_value AS t FROM conflicts UNION ALL SELECT base_value FROM conflicts "
-        "UNION ALL SELECT remote_value FROM conflicts "
-        "UNION ALL SELECT last_values FROM removed_rows "
-        "UNION ALL SELECT new_values FROM change_log WHERE state = 'rejected'"
+        "SELECT base_value, local_value, remote_value FROM conflicts",
+        "SELECT last_values FROM removed_rows",
+        "SELECT new_values FROM change_log WHERE state = 'rejected'",
     )
-    if any(text in str(row["t"]) for row in stage.ask(kept)):
+    if any(text in str(row) for query in kept for row in stage.ask(query)):
         return True
     there = any(text in str(stage.model.wire(i, stage.account)) for i in stage.model.items())
     there |= any(text == c.value for i in stage.model.items() for c in stage.model.comments(i.id))
@@ -201,30 +259,40 @@ def check_nothing_doubled(stage: Stage) -> None:
 
 @dataclass
 class Count:
-    """How much was run."""
+    """How much was run: plain runs, ends of the process, ends of its sessions; what failed."""
 
     scenarios: int = 0
     kill_points: int = 0
+    cuts: int = 0
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: Count) -> None:
         """Count what another process did."""
         self.scenarios += other.scenarios
         self.kill_points += other.kill_points
+        self.cuts += other.cuts
         self.failures += other.failures
 
 
 def kill_points(
-    folder: Path, scenario: Edge, traits: Sequence[str] = (), *, strict: bool = True
-) -> Iterator[int]:
-    """Run a scenario plainly and then killed at each of its steps; yields each step done.
+    folder: Path,
+    scenario: Edge,
+    traits: Sequence[str] = (),
+    *,
+    strict: bool = True,
+    backend: Backend = "sqlite",
+) -> Iterator[Death | None]:
+    """Run a scenario plainly and then killed at each of its steps; yields what died, None at first.
 
     Raises:
         AssertionError: if an outcome is not what it must be; its notes hold the trace.
     """
-    stopped = prepare(folder, scenario, traits)
-    steps = run_plainly(folder, stopped, scenario, strict=strict)
-    yield 0
-    for step in range(1, steps + 1):
-        run_killed(folder, stopped, scenario, step)
-        yield step
+    stopped = prepare(folder, scenario, traits, backend)
+    try:
+        points = run_plainly(folder, stopped, scenario, strict=strict)
+        yield None
+        for step, death in points.deaths(backend):
+            run_killed(folder, stopped, scenario, step, death)
+            yield death
+    finally:
+        stopped.drop()

@@ -86,7 +86,7 @@ def unequal(run: Ended, *, computed: bool = True) -> Iterator[str]:
 def _loose_ends(run: Ended) -> Iterator[str]:
     """What is not finished, but for the moves of those rows."""
     moved = _moved(run)
-    for line in loose_ends(run.ask):
+    for line in loose_ends(run.ask, mark=run.sim.backend == "sqlite"):
         if not (_ONLY_MOVED.search(line) and any(guid in line for guid in moved)):
             yield line
 

@@ -44,6 +44,8 @@ class Plant:
 
 _SCENARIO: Final = "tests.killpoints --jobs 1 -x --server documented --only"
 
+_ON_POSTGRESQL: Final = "tests.killpoints --postgresql --jobs 1 -x --server documented --only"
+
 PLANTS: Final = (
     Plant(
         "the cursor advances before its rows are there",
@@ -323,5 +325,19 @@ PLANTS: Final = (
         "    if not isinstance(payload, list):\n"
         "        return []\n",
         "pytest tests/api/test_client.py tests/engine/test_trouble.py",
+    ),
+    Plant(
+        "on PostgreSQL the writer's lock is not taken back after its session ended",
+        "hisync/mirror/dialects/postgres/lock.py",
+        "            self._drop()\n        return self._take()\n",
+        "            self._drop()\n            return False\n        return self._take()\n",
+        f"{_ON_POSTGRESQL} 'an edit is taken back before'",
+    ),
+    Plant(
+        "on PostgreSQL the engine's own writes are captured",
+        "hisync/mirror/dialects/postgres/connection.py",
+        "current_schema() || ' ' || pg_current_xact_id()::text, true)",
+        "current_schema() || '.' || pg_current_xact_id()::text, true)",
+        f"{_ON_POSTGRESQL} 'an item is edited there' --plain",
     ),
 )

@@ -24,6 +24,7 @@ from tests.edges.acts import (
     fault,
     one_transaction,
     sets,
+    sql,
 )
 from tests.edges.scene import Act, Scene
 from tests.proof.killing import Scenario
@@ -31,6 +32,7 @@ from tests.proof.stage import (
     SIDE_BY_SIDE,
     anew,
     answered,
+    by_engine,
     colleague_spends,
     cycle,
     fails_here,
@@ -527,7 +529,7 @@ EDITS: Final = (
     Scenario(
         "the server refuses what was sent: explained, and the cell goes back",
         given=TASK,
-        when=["UPDATE tasks SET title = printf('%.300c', 'x'), color = 3 WHERE guid = :task"],
+        when=[sql("UPDATE tasks SET title = :long, color = 3 WHERE guid = :task", long="x" * 300)],
         here={"task": {"title": "base"}},
         keeps=["x" * 300],
         settles=False,
@@ -536,11 +538,11 @@ EDITS: Final = (
         "a cell can't be read: refused by name, the rest is sent",
         given=PAIR,
         when=[
-            "UPDATE tasks SET due_date = 'tomorrow' WHERE guid = :task",
+            "UPDATE tasks SET due_date = 'infinity' WHERE guid = :task",  # a date to PostgreSQL
             "UPDATE tasks SET title = 'ours' WHERE guid = :other",
         ],
         there={"other": {"title": "ours"}, "task": {"due_date": None}},
-        keeps=["tomorrow"],
+        keeps=["infinity"],
     ),
     Scenario(
         "a bad row among good ones parks itself alone",
@@ -556,7 +558,13 @@ EDITS: Final = (
     Scenario(
         "INSERT OR REPLACE is seen as what it does to the row",
         given={"task": {"title": "base", "color": 3}},
-        when=["INSERT OR REPLACE INTO tasks (guid, title) VALUES (:task, 'ours')"],
+        when=[
+            by_engine(
+                sqlite="INSERT OR REPLACE INTO tasks (guid, title) VALUES (:task, 'ours')",
+                postgresql="INSERT INTO tasks (guid, title) VALUES (:task, 'ours') "
+                "ON CONFLICT (guid) DO UPDATE SET title = excluded.title, color = excluded.color",
+            )
+        ],
         there={"task": {"title": "ours", "color": 0}},
         writes=["PUT task"],
     ),
@@ -915,7 +923,10 @@ MACHINE: Final = (
         "the disk is full when the answer to a create arrives",
         given=PAIR,
         when=[
-            "INSERT INTO tasks (guid, title, message) VALUES (:new, 'new', printf('%.9000c', 'x'))",
+            sql(
+                "INSERT INTO tasks (guid, title, message) VALUES (:new, 'new', :long)",
+                long="x" * 9000,
+            ),
             during(POST, fills_disk),
             fails_here,
             makes_room,
@@ -946,6 +957,7 @@ MACHINE: Final = (
     ),
     Scenario(
         "a unique index and a REPLACE take an edited row out unseen: nothing is deleted there",
+        sqlite_only="no statement takes a row out unseen there",
         by_full_read=True,
         given=PAIR,
         when=[

@@ -2,9 +2,9 @@
 
 A `Sim` is a `World` whose engine runs in steps: a request is sent, its answer arrives, a write
 transaction commits. Each step is numbered and written to the trace; at each, the run may be told
-to die, and people may act. Nothing sleeps, no thread runs, and what SQLite would take from chance
-or from the clock comes from the simulation (`chance`), so the same seed gives the same trace,
-byte for byte: `fingerprint` is its hash.
+to die, and people may act. Nothing sleeps, no thread runs, and what the database would take from
+chance or from the clock comes from the simulation (`chance`, `served`), so the same seed gives the
+same trace, byte for byte: `fingerprint` is its hash.
 
 What makes it quick, here only: the database is on a file system in memory and never waits for a
 disk, all simulations of a process share one SQLAlchemy engine with its compiled statements, and
@@ -25,28 +25,21 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import httpx
-import orjson
 import structlog
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy import Engine as SqlEngine
 
 from hisync.api import HiTask
 from hisync.engine import Clock, Engine, Rules
 from hisync.lanes import Lanes
-from hisync.mirror import dialects, state
-from hisync.mirror.dialects.sqlite.connection import prepare, read_json
-from hisync.mirror.dialects.sqlite.database import SqliteFile
-from hisync.mirror.store import Mirror
+from hisync.mirror import state
 from hisync.purse import Purse
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, SandboxTransport, Service, build_service
-from tests.proof.chance import determine
-from tests.world import Time, World, _empty_mirror
+from tests.proof.homes import Death, FileHome, Frozen, Home, Present, clear
+from tests.world import Backend, Time, World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
@@ -81,7 +74,9 @@ class Sim(World):
         rng: where the database's guids come from.
         trace: what happened, in order.
         steps: how many steps were made.
+        commits: the steps that are commits.
         die_at: the step at which the process dies, 0 for never.
+        death: what dies then.
         watchers: called at each moment, before the step is made.
         budget: requests a minute, 0 for no limit.
         lanes: how many pushes are claimed at once and sent in any order, before the first answer
@@ -92,13 +87,16 @@ class Sim(World):
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     trace: list[str] = field(default_factory=list)
     steps: int = 0
+    commits: list[int] = field(default_factory=list)
     die_at: int = 0
+    death: Death = Death.PROCESS
     watchers: list[Watcher] = field(default_factory=list)
     budget: int = 0
     lanes: int = 1
     sent_at: list[float] = field(default_factory=list)
+    _home: Home | None = None
     _dead: bool = False
-    _person: sqlite3.Connection | None = None
+    _dies_soon: bool = False
 
     @property
     def engine(self) -> Engine:
@@ -108,20 +106,30 @@ class Sim(World):
         assert self._engine is not None
         return self._engine
 
+    @property
+    def home(self) -> Home:
+        """Where the mirror is."""
+        if self._home is None:
+            self._home = make_home(self.backend, self.folder)
+        return self._home
+
+    @property
+    def url(self) -> str:
+        """The mirror's database."""
+        return self.home.url
+
     def _open(self) -> None:
-        if not self.database.exists():
-            self.database.write_bytes(_empty_mirror())
-        shared, self._dead = _shared_engine(), False
-        _Present.sim = self
-        self._mirror = Mirror(SqliteFile(shared, self.database), dialects.named("sqlite"))
-        _Present.opening = True
+        assert Present.sim in (None, self), "there is another one, and they share their connections"
+        self._dead, Present.sim = False, self
+        self._mirror = self.home.mirror()
+        Present.opening = True
         try:
             self._mirror.acquire()
         except BaseException:
             self.crash()
             raise
         finally:
-            _Present.opening = False
+            Present.opening = False
         clock = Clock(self.time)
         purse = Purse(self._mirror, self.budget, clock=clock, pause=self.time.sleep)
         api = HiTask(
@@ -149,15 +157,14 @@ class Sim(World):
     def crash(self) -> None:
         """Drop the engine where it stands; what it had committed is all that is left."""
         super().crash()
-        if _Present.sim is self:
-            _Present.sim = None
+        if Present.sim is self:
+            Present.sim = None
 
     def close(self) -> None:
-        """End it all."""
+        """End it all; a database on the server is dropped."""
         self.crash()
-        if self._person is not None:
-            self._person.close()
-            self._person = None
+        self.home.leave()
+        self.home.drop()
 
     def reach(self, moment: Moment, what: str = "") -> None:
         """Come to a moment: people act, the step is numbered, and the process may die."""
@@ -169,10 +176,35 @@ class Sim(World):
             return
         self.steps += 1
         self.trace.append(f"{self.steps} {moment.value} {what}")
+        if moment is Moment.COMMITTING:
+            self.commits.append(self.steps)
         if self.steps == self.die_at:
+            self._die(moment)
+
+    def _die(self, moment: Moment) -> None:
+        self.trace.append(self.death.value)
+        if self.death is Death.PROCESS:
             self._dead = True
-            self.trace.append("killed")
             raise KilledError
+        if self.death.after and moment is Moment.COMMITTING:
+            self._dies_soon = True
+        else:
+            self.home.end(self.death, self)
+
+    def begins(self) -> None:
+        """A write transaction of the engine is about to begin."""
+        self.reach(Moment.BEGINNING)
+
+    def ends(self) -> None:
+        """It is about to commit."""
+        self.reach(Moment.COMMITTING)
+
+    def has_committed(self) -> bool:
+        """A transaction has committed; whether the sessions ended then."""
+        soon, self._dies_soon = self._dies_soon, False
+        if soon:
+            self.home.end(self.death, self)
+        return soon
 
     def note(self, what: str) -> None:
         """Put something that is no step into the trace."""
@@ -186,15 +218,7 @@ class Sim(World):
     @property
     def person(self) -> sqlite3.Connection:
         """Somebody's connection to the mirror, in autocommit, which never waits for a lock."""
-        if self._person is None:
-            if not self.database.exists():
-                self.database.write_bytes(_empty_mirror())
-            self._person = sqlite3.connect(self.database, isolation_level=None, timeout=0)
-            self._person.row_factory = sqlite3.Row
-            self._person.text_factory = lambda cell: cell.decode("utf-8", "surrogateescape")
-            self._person.execute("PRAGMA synchronous = OFF").close()
-            determine(self._person, self.rng, lambda: self.time.now)
-        return self._person
+        return self.home.person(self)
 
     @contextmanager
     def client(self) -> Iterator[sqlite3.Connection]:
@@ -205,30 +229,35 @@ class Sim(World):
         """Run one statement as somebody's SQL client."""
         return [dict(row) for row in self.person.execute(statement, values).fetchall()]
 
-    def copy_database(self) -> bytes:
-        """A copy of the mirror as a backup makes it."""
-        return self.person.serialize()
+    def news(self) -> object:
+        """Another value once somebody else than `person` has committed."""
+        return self.home.news(self)
 
-    def restore_database(self, copy: bytes) -> None:
+    def copy_database(self) -> Any:
+        """A copy of the mirror as a backup makes it."""
+        return self.home.keep(self)
+
+    def restore_database(self, copy: Any) -> None:
         """Put a copy in the mirror's place; the process that worked on it has ended."""
-        self.close()
-        clear(self.folder)
-        self.database.write_bytes(copy)
+        self.crash()
+        self.home.leave()
+        self.home.put_back(copy)
 
     def snapshot(self) -> Snapshot:
         """What can be started again any number of times; this one is closed."""
-        self.close()
+        self.crash()
+        self.home.leave()
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
         time, service, rng = deepcopy((self.time, self.service, self.rng), memo)
-        database = self.database.read_bytes()
-        return Snapshot(database, time, service, rng, self.rules, self.budget, self.lanes)
+        mirror = self.home.freeze()
+        return Snapshot(mirror, time, service, rng, self.rules, self.budget, self.lanes)
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A world that stands still."""
 
-    database: bytes
+    mirror: Frozen
     time: Time
     service: Service
     rng: random.Random
@@ -241,10 +270,27 @@ class Snapshot:
         clear(folder)
         memo: dict[int, Any] = {id(self.service.model.lock): threading.RLock()}
         time, service, rng = deepcopy((self.time, self.service, self.rng), memo)
-        (folder / "mirror.db").write_bytes(self.database)
-        sim = Sim(folder, time, service, self.rules, rng=rng, budget=self.budget)
-        sim.lanes = self.lanes
-        return sim
+        home = self.mirror.copy(folder)
+        return Sim(
+            folder,
+            time,
+            service,
+            self.rules,
+            backend=home.backend,
+            rng=rng,
+            budget=self.budget,
+            lanes=self.lanes,
+            _home=home,
+        )
+
+
+def make_home(backend: Backend, folder: Path) -> Home:
+    """A home for a mirror without rows."""
+    if backend == "sqlite":
+        return FileHome(folder)
+    from tests.proof.served import ServedHome  # it needs a server only where one is asked for
+
+    return ServedHome()
 
 
 def make_sim(
@@ -255,20 +301,15 @@ def make_sim(
     traits: Iterable[str] = (),
     rules: Mapping[str, Any] | None = None,
     budget: int = 0,
+    backend: Backend = "sqlite",
 ) -> Sim:
     """A world with a seeded team in a folder that is emptied, not synced yet."""
     clear(folder)
     time = Time()
     service = build_service(items, 1, clock=time.utc, traits=list(traits))
     rng = random.Random(seed)
-    return Sim(folder, time, service, Rules(**(rules or {})), rng=rng, budget=budget)
-
-
-def clear(folder: Path) -> None:
-    """Empty the folder of a simulation, so that the next one can have it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in folder.iterdir():
-        each.unlink()
+    chosen = Rules(**(rules or {}))
+    return Sim(folder, time, service, chosen, backend=backend, rng=rng, budget=budget)
 
 
 @contextmanager
@@ -288,57 +329,6 @@ def quietly() -> None:
 
 def _freely(_cause: str) -> None:
     """No budget."""
-
-
-class _Present:
-    """The simulation that runs in this process now."""
-
-    sim: Sim | None = None
-    opening = False
-
-
-@cache
-def _shared_engine() -> SqlEngine:
-    """The one SQLAlchemy engine of this process; it connects to the present simulation."""
-
-    def connect() -> sqlite3.Connection:
-        sim = _Present.sim
-        assert sim is not None
-        connection = sqlite3.connect(sim.database, timeout=0, check_same_thread=False)
-        determine(connection, sim.rng, lambda: sim.time.now)
-        return connection
-
-    engine = create_engine(
-        "sqlite:///simulation",
-        creator=connect,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=read_json,
-    )
-    event.listen(engine, "begin", _before_begin)
-    prepare(engine)
-    event.listen(engine, "connect", _hurry)
-    event.listen(engine, "commit", _before_commit)
-    return engine
-
-
-def _hurry(connection: Any, _record: object) -> None:
-    # Nothing here is about a power cut, and waiting for the disk is most of what a commit takes.
-    connection.execute("PRAGMA synchronous = OFF").close()
-    connection.execute("PRAGMA busy_timeout = 0").close()  # in one thread nobody would let go
-
-
-def _writes(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get(dialects.WRITE)) and not _Present.opening
-
-
-def _before_begin(connection: Connection) -> None:
-    if _Present.sim is not None and _writes(connection):
-        _Present.sim.reach(Moment.BEGINNING)
-
-
-def _before_commit(connection: Connection) -> None:
-    if _Present.sim is not None and _writes(connection):
-        _Present.sim.reach(Moment.COMMITTING)
 
 
 class _Stepping(httpx.BaseTransport):

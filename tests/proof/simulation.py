@@ -22,6 +22,7 @@ from tests.proof.marks import Marks
 from tests.proof.oracle import Ended, check_end, unequal
 from tests.proof.sim import KilledError, Moment, Sim, Snapshot, make_sim
 from tests.proof.watch import Watch
+from tests.world import Backend
 
 ITEMS: Final = 4
 ACTING: Final = 0.08
@@ -51,9 +52,9 @@ class Outcome:
     trace: str = ""
 
 
-def run_seed(folder: Path, seed: int) -> Outcome:
+def run_seed(folder: Path, seed: int, backend: Backend = "sqlite") -> Outcome:
     """Make one run in a folder, which is emptied."""
-    story = Story(folder, seed)
+    story = Story(folder, seed, backend)
     failure = None
     try:
         story.run()
@@ -69,12 +70,11 @@ def run_seed(folder: Path, seed: int) -> Outcome:
 class Story:
     """The run of one seed."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, backend: Backend = "sqlite") -> None:
         self.rng = rng = random.Random(seed)
         server = rng.choice(SERVERS)
-        self.sim = sim = _quiet_account(folder.with_name(folder.name + "-base"), server).copy(
-            folder
-        )
+        base = folder.with_name(folder.name + "-base")
+        self.sim = sim = _quiet_account(base, server, backend).copy(folder)
         sim.rng = random.Random(rng.getrandbits(64))
         sim.budget = rng.choice([0, 0, 0, 40])
         sim.lanes = 1 + 3 * (seed % 2)
@@ -195,9 +195,9 @@ class Story:
 
 
 @cache
-def _quiet_account(folder: Path, server: tuple[str, ...]) -> Snapshot:
+def _quiet_account(folder: Path, server: tuple[str, ...], backend: Backend) -> Snapshot:
     """A small account that is mirrored already; made once for each kind of server."""
-    sim = make_sim(folder, items=ITEMS, traits=server)
+    sim = make_sim(folder, items=ITEMS, traits=server, backend=backend)
     sim.sync()
     sim.sync()
     sim.service.reset_log()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from hisync.mirror.store import open_mirror
 from hisync.sandbox import Fault, Service
 from tests.edges.scene import Act, InterruptedTransport, Scene
 from tests.proof.sim import Sim, Snapshot, make_sim
+from tests.world import Backend
 
 PATIENCE = 700.0
 """Virtual seconds after which nothing waits any more, but for what `Retry-After` asked for."""
@@ -80,7 +81,7 @@ class _Room:
 class Stage(Scene):
     """One simulation in which an entry is played."""
 
-    copies: list[bytes] = field(default_factory=list)
+    copies: list[Any] = field(default_factory=list)
 
     @property
     def sim(self) -> Sim:
@@ -119,6 +120,10 @@ class StoppedStage:
         """The stage as it was."""
         return _on(self.stopped.copy(folder), deepcopy(self.names))
 
+    def drop(self) -> None:
+        """Take its mirror away."""
+        self.stopped.mirror.drop()
+
 
 def set_stage(
     folder: Path,
@@ -128,6 +133,7 @@ def set_stage(
     zone: str = "UTC",
     rules: Mapping[str, Any] | None = None,
     items: int = 0,
+    backend: Backend = "sqlite",
 ) -> Stage:
     """A stage whose mirror is filled and quiet.
 
@@ -138,8 +144,9 @@ def set_stage(
         zone: the account's time zone.
         rules: what the user decided.
         items: items of others that hiTask has besides.
+        backend: the database engine of the mirror.
     """
-    sim = make_sim(folder, items=items, traits=traits, rules=rules)
+    sim = make_sim(folder, items=items, traits=traits, rules=rules, backend=backend)
     stage = _on(sim, {})
     user = stage.account
     stage.model.team.users[user.id] = replace(user, time_zone=zone)
@@ -150,6 +157,7 @@ def set_stage(
     sim.service.reset_log()
     sim.steps = 0
     sim.trace.clear()
+    sim.commits.clear()
     return stage
 
 
@@ -233,22 +241,13 @@ def puts_copy_back(scene: Scene) -> None:
 
 
 def fills_disk(scene: Scene) -> None:
-    """There is no room for another page."""
-    _limit_pages(scene, 0)
+    """There is no room for anything more."""
+    _sim(scene).home.fill(_sim(scene), full=True)
 
 
 def makes_room(scene: Scene) -> None:
     """There is room again."""
-    _limit_pages(scene, 2**30)
-
-
-def _limit_pages(scene: Scene, pages: int) -> None:
-    raw = scene.world.engine.mirror.engine.raw_connection()
-    with closing(raw):
-        cursor = raw.cursor()
-        cursor.execute(f"PRAGMA max_page_count = {pages or 1}")  # the present size at least
-        cursor.fetchall()
-        cursor.close()
+    _sim(scene).home.fill(_sim(scene), full=False)
 
 
 def fails_here(scene: Scene) -> None:
@@ -270,32 +269,44 @@ def is_pushed_aside(scene: Scene) -> None:
 def locks(scene: Scene) -> None:
     """Somebody's transaction holds the database."""
     scene.world.engine  # noqa: B018 - it is open already
+    home = _sim(scene).home
+    home.hurry(locked=True)
     with suppress(sqlite3.OperationalError):
-        _holder(scene).execute("BEGIN IMMEDIATE")
+        for statement in home.locking:
+            _sim(scene).person.execute(statement)
 
 
 def unlocks(scene: Scene) -> None:
     """That transaction ends."""
-    connection = _holder(scene)
+    connection = _sim(scene).person
     if connection.in_transaction:
         connection.execute("COMMIT")
+    _sim(scene).home.hurry(locked=False)
 
 
-def _holder(scene: Scene) -> sqlite3.Connection:
+def _sim(scene: Scene) -> Sim:
     assert isinstance(scene, Stage)
-    return scene.sim.person
+    return scene.sim
+
+
+def by_engine(*, sqlite: str, postgresql: str) -> Act:
+    """A statement that each engine has its own words for."""
+    said: dict[Backend, str] = {"sqlite": sqlite, "postgresql": postgresql}
+    return lambda scene: scene.sql(said[scene.world.backend])
 
 
 def second_daemon(scene: Scene) -> None:
     """Another process wants to work on the same mirror, and is turned away."""
     scene.world.engine  # noqa: B018 - the first one is at work
-    with open_mirror(f"sqlite:///{scene.world.database}") as second, pytest.raises(LockedError):
+    with open_mirror(scene.world.url) as second, pytest.raises(LockedError):
         second.acquire()
 
 
 def takes_over(scene: Scene) -> None:
     """Another process takes the mirror over although this one lives (its lock was removed)."""
-    scene.sql("UPDATE sync_state SET value = json(value) + 1 WHERE key = 'fence'")
+    (row,) = scene.sql("SELECT value FROM sync_state WHERE key = 'fence'")
+    fence = str(int(row["value"]) + 1)
+    scene.sql("UPDATE sync_state SET value = :fence WHERE key = 'fence'", fence=fence)
 
 
 def other_account(scene: Scene) -> None:

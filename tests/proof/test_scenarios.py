@@ -30,7 +30,7 @@ def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize("scenario", PLAIN, ids=named)
 def test_it_ends_well(folder: Path, scenario: Scenario) -> None:
-    assert run_plainly(folder, prepare(folder, scenario), scenario, strict=True) > 0
+    assert run_plainly(folder, prepare(folder, scenario), scenario, strict=True).steps > 0
 
 
 @pytest.mark.parametrize("scenario", KILLED, ids=named)

@@ -28,7 +28,7 @@ class Watch:
         self.colleagues = colleagues
         self.marks = marks
         self.engine_removed: set[int] = set()
-        self._version = -1
+        self._version: object = None
         self._ids: dict[str, int] = {}
         self._rows = self._read_rows()
         self._live = self._read_live()
@@ -75,7 +75,7 @@ class Watch:
 
     def look_at_rows(self) -> None:
         """Whatever the engine has committed since the last look."""
-        (version,) = self.sim.person.execute("PRAGMA data_version").fetchone()
+        version = self.sim.news()
         if version == self._version:
             return
         self._version = version
