@@ -187,6 +187,8 @@ def _plan(
         reject_entries(engine, connection, candidate.entries, verdict.columns[SPENT])
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
+    if verdict.waits and (rest := _beside_the_move(send)) is not None:
+        send, verdict = rest, Refusal()  # the move alone waits
     return _step(engine, connection, candidate, _one_thing(send), verdict, log)
 
 
@@ -206,6 +208,14 @@ def _one_thing(send: Send | None) -> Send | None:
     if isinstance(send, SendUpdate) and is_spending(send) and len(send.changes) > 1:
         return SendUpdate({c: v for c, v in send.changes.items() if c != SPENT})
     return send
+
+
+def _beside_the_move(send: Send | None) -> Send | None:
+    """What an update sends besides another parent, None if nothing."""
+    if not isinstance(send, SendUpdate):
+        return None
+    left = {c: v for c, v in send.changes.items() if c != "parent_guid"}
+    return SendUpdate(left) if left else None
 
 
 def _refuse_stray(

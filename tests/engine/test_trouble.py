@@ -182,6 +182,34 @@ def test_an_answer_without_any_item_is_no_half_of_a_proof(new_world: MakeWorld, 
     assert not world.sql("SELECT 1 FROM tasks WHERE id = ?", one)
 
 
+def test_a_move_that_waits_holds_up_nothing_else_of_its_row(new_world: MakeWorld) -> None:
+    world = new_world(items=0)
+    world.sync()
+    insert(world, "base")
+    world.sync()
+    parent = GUID[:-1] + "b"
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, '')", parent)  # refused: no title
+    world.sql("UPDATE tasks SET parent_guid = ?, color = 3 WHERE guid = ?", parent, GUID)
+    world.sql("UPDATE tasks SET title = 'renamed' WHERE guid = ?", GUID)
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 45)", GUID)
+    world.sync()
+    item = next(i for i in world.service.model.items() if i.guid == GUID)
+    assert (item.title, item.get("color"), item.get("time_spent")) == ("renamed", 3, 45)
+    assert not item.parent
+    assert [state for _, state in world.changes()] == [
+        "done",
+        "rejected",
+        "blocked",
+        "done",
+        "done",
+    ]
+    assert world.sync().pushed == 0
+    world.sql("UPDATE tasks SET title = 'above' WHERE guid = ?", parent)
+    world.sync()
+    assert item.parent
+    assert {state for _, state in world.changes()} == {"done", "rejected"}
+
+
 @pytest.mark.parametrize("traits", [[], ["delta=false"], ["cursor=false"]], ids=str)
 def test_a_few_items_deleted_there_leave_and_are_kept_in_removed_rows(
     new_world: MakeWorld, traits: list[str]
