@@ -204,8 +204,8 @@ PLANTS: Final = (
     Plant(
         "what a write went over is not asked for at all",
         "hisync/push.py",
-        "            over = look_for_overwritten(engine, claimed, item)\n",
-        "            pass\n",
+        "        return look_for_overwritten(engine, claimed, item)\n",
+        "        return Overwritten(claimed)\n",
         f"{_SCENARIO} 'same field between our read'",
     ),
     Plant(
