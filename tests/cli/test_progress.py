@@ -53,7 +53,7 @@ def test_a_terminal_shows_a_bar_for_each_stage_and_wipes_it_away(site: Site) -> 
         site.sql("INSERT INTO tasks (title) VALUES (?)", f"new {number}")
     second = shown(site, "sync")
     assert "pushing ━" in second.text
-    assert "2 of 3" in second.text  # as the last request is under way
+    assert "1 of 3" in second.text  # as the other two are under way
     # The line that the bar stood in is erased, and the cursor is there again.
     assert "\x1b[2Kpulled " in second.raw
     assert "\x1b[?25h" in second.raw
