@@ -116,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command == "PUT":
                 number = int(path.rpartition("/")[2]) - 1
                 changes = {k: v for k, v in request.form.items() if k in {"title", "message"}}
-                answer = orjson.dumps(item(number, version=10, **changes))
+                version = item(number)["version"] + 1  # nobody else wrote meanwhile
+                answer = orjson.dumps(item(number, version=version, **changes))
                 self._send(200, {"Content-Type": "application/json"}, answer)
                 return
             response = _SANDBOX.handle(request)
