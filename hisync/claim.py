@@ -8,7 +8,7 @@ does the same for one row right before its request and writes the intent down. P
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -180,16 +180,13 @@ def _plan(
         refuse_whole(engine, connection, candidate, verdict.whole)
         return None
     refused |= verdict.columns
-    if isinstance(send, SendUpdate) and verdict.columns:
-        left = {c: v for c, v in send.changes.items() if c not in verdict.columns}
-        send = SendUpdate(left) if left else None
+    if isinstance(send, SendUpdate):
+        send = _without(send, verdict.columns)
     if SPENT in verdict.columns:
         reject_entries(engine, connection, candidate.entries, verdict.columns[SPENT])
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
-    if verdict.waits and (rest := _beside_the_move(send)) is not None:
-        send, verdict = rest, Refusal()  # the move alone waits
-    return _step(engine, connection, candidate, _one_thing(send), verdict, log)
+    return _step(engine, connection, candidate, send, verdict, log)
 
 
 def _has_vanished(candidate: Candidate) -> bool:
@@ -203,18 +200,16 @@ def _carried(log: Sequence[Change], entries: Sequence[Change], send: Send) -> li
     return [*log, *(entries if is_spending(send) else ())]
 
 
-def _one_thing(send: Send | None) -> Send | None:
+def _one_thing(send: Send) -> Send:
     """Time spent goes out by itself, after the rest: neither is refused for the other's sake."""
-    if isinstance(send, SendUpdate) and is_spending(send) and len(send.changes) > 1:
-        return SendUpdate({c: v for c, v in send.changes.items() if c != SPENT})
+    if isinstance(send, SendUpdate) and is_spending(send):
+        return _without(send, {SPENT}) or send
     return send
 
 
-def _beside_the_move(send: Send | None) -> Send | None:
-    """What an update sends besides another parent, None if nothing."""
-    if not isinstance(send, SendUpdate):
-        return None
-    left = {c: v for c, v in send.changes.items() if c != "parent_guid"}
+def _without(send: SendUpdate, columns: Container[str]) -> SendUpdate | None:
+    """What an update sends besides these columns, None if nothing."""
+    left = {c: v for c, v in send.changes.items() if c not in columns}
     return SendUpdate(left) if left else None
 
 
@@ -253,8 +248,12 @@ def _step(
     if send is None:
         return None
     if verdict.waits:
-        block(engine, connection, log, verdict.waits)
-        return None
+        rest = _without(send, {"parent_guid"}) if isinstance(send, SendUpdate) else None
+        if rest is None:
+            block(engine, connection, log, verdict.waits)
+            return None
+        send = rest  # the move alone waits
+    send = _one_thing(send)
     unblock(engine, connection, log)
     values = candidate.local.values if candidate.local else candidate.before or {}
     carried = _carried(log, candidate.entries, send)

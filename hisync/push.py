@@ -63,7 +63,6 @@ class Pushed:
         failures: failures in a row.
         conflicts: conflicts recorded with someone who wrote at the same time.
         paused: whether it stopped, with more to send, because the last pull is long ago.
-        refusal: what refuses the login, key or account, where that came after an answer.
     """
 
     sent: int = 0
@@ -73,7 +72,6 @@ class Pushed:
     failures: int = 0
     conflicts: int = 0
     paused: bool = False
-    refusal: StopError | None = None
 
 
 def push(engine: Engine) -> Pushed:
@@ -168,7 +166,7 @@ def _carry_out(engine: Engine, claims: Sequence[Claim], pushed: Pushed) -> bool:
     before = pushed.sent
     sent = engine.lanes.run([partial(_send, engine, claimed) for claimed in claims])
     failed = [each for each in sent if each.error is not None]
-    finished = _finish(engine, [each for each in sent if each.error is None], pushed)
+    refusal = _finish(engine, [each for each in sent if each.error is None], pushed)
     for each in failed:
         _put_up_with(engine, each, pushed)
     lost = [each.error for each in failed if isinstance(each.error, RetryLaterError)]
@@ -176,16 +174,15 @@ def _carry_out(engine: Engine, claims: Sequence[Claim], pushed: Pushed) -> bool:
         pushed.failures = min(pushed.failures, 1)  # hiTask is well: it is about these rows
     elif lost and pushed.failures >= PATIENCE:
         pushed.trouble = pushed.trouble or lost[-1]
-    final = next((each.error for each in failed if _is_final(each.error)), pushed.refusal)
+    final = next((each.error for each in failed if _is_final(each.error)), refusal)
     if final is not None:
         raise final
-    return finished and not failed
+    return pushed.sent == before + len(claims)
 
 
 def _is_final(error: HisyncError | ValueError | None) -> bool:
     """Whether nothing more can be sent: the login is refused, or the mirror can't be used."""
-    mirror = isinstance(error, HisyncError) and not isinstance(error, ServiceError)
-    return mirror or isinstance(error, StopError)
+    return isinstance(error, StopError) or not isinstance(error, ServiceError | ValueError)
 
 
 def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
@@ -202,23 +199,31 @@ def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
             pushed.failures += 1
         case LookAgainError() as error:
             _look_again(engine, claimed, error, pushed)
-        case HisyncError() as error if not isinstance(error, ServiceError):
-            pass  # it stays as it was written down: the next pull looks it up
-        case error:
+        case ServiceError() | ValueError() as error:
             _refuse(engine, claimed, str(error))
             pushed.refused += 1
             pushed.failures = 0
+        # Any other leaves it as it was written down: the next pull looks it up.
 
 
-def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> bool:
-    """hiTask answered: its answers are the proof. Returns whether that is all there is to know."""
-    proven = []
+def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> StopError | None:
+    """hiTask answered: its answers are the proof.
+
+    Returns:
+        What refused the login, key or account when a history was asked, None if nothing did.
+    """
+    proven, refusal = [], None
     for each in answered:
-        over = _look_over(engine, each, pushed)
+        try:
+            over = _look_over(engine, each, pushed)
+        except StopError as error:
+            _look_up(engine, each.claimed, f"what it went over is not known: {error}")
+            refusal = error
+            continue
         if over is not None:
             proven.append((each, over))
     if not proven:
-        return not answered
+        return refusal
     with engine.mirror.writing() as connection:
         for sent in _one_for_each_item([each for each, _ in proven]):
             answering = {item.id: each.claimed.intent for each, item in sent}
@@ -232,7 +237,7 @@ def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> bool:
     pushed.conflicts += conflicts
     pushed.sent += len(proven)
     pushed.failures = 0
-    return len(proven) == len(answered)
+    return refusal
 
 
 def _one_for_each_item(answered: Sequence[_Sent]) -> Iterator[list[tuple[_Sent, Item]]]:
@@ -260,10 +265,6 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         return None
     try:
         return look_for_overwritten(engine, claimed, item)
-    except StopError as error:
-        _look_up(engine, claimed, f"what it went over is not known: {error}")
-        pushed.refusal = error
-        return None
     except RetryLaterError as error:
         # The answer alone is not all that has to be written down: the next pull asks again.
         _look_up(engine, claimed, f"what it went over is not known: {error}")

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from hisync.errors import MirrorError, ServiceError
 
 if TYPE_CHECKING:
-    from hisync.api import Settle
+    from hisync.api import HiTask, Settle
     from hisync.config import Config
     from hisync.engine import Engine, Rules
     from hisync.mirror.store import Mirror
+    from hisync.purse import Purse
     from hisync.watch.vitals import Vitals
 
 
@@ -96,7 +97,6 @@ def open_engine(
         ConfigurationError: if credentials are missing.
         LockedError: if another hisync holds the mirror.
     """
-    from hisync.api import HiTask
     from hisync.api.turns import LANES
     from hisync.config import require_credentials
     from hisync.engine import Clock, Engine
@@ -117,17 +117,7 @@ def open_engine(
             pause=stop.wait,
             stopping=stop.is_set,
         )
-        with HiTask(
-            base_url=config.hitask.base_url,
-            login=config.hitask.login,
-            password=config.hitask.read_password(),
-            api_key=config.hitask.read_api_key(),
-            password_encoding=config.hitask.password_encoding,
-            time_unit=config.hitask.time_unit,
-            grant=purse.grant,
-            settle=_tell_all(purse.settle, vitals),
-            folder=mirror.folder,
-        ) as api:
+        with _make_api(config, mirror, purse, vitals) as api:
             configure_logging(config.log.level, config.log.format, redact=api.redact)
             with mirror.reading() as connection:
                 api.expected_account = state.load(connection).account_id
@@ -148,6 +138,22 @@ def open_engine(
             finally:
                 with suppress(MirrorError):
                     purse.close()
+
+
+def _make_api(config: Config, mirror: Mirror, purse: Purse, vitals: Vitals | None) -> HiTask:
+    from hisync.api import HiTask
+
+    return HiTask(
+        base_url=config.hitask.base_url,
+        login=config.hitask.login,
+        password=config.hitask.read_password(),
+        api_key=config.hitask.read_api_key(),
+        password_encoding=config.hitask.password_encoding,
+        time_unit=config.hitask.time_unit,
+        grant=purse.grant,
+        settle=_tell_all(purse.settle, vitals),
+        folder=mirror.folder,
+    )
 
 
 def _tell_all(settle: Settle, vitals: Vitals | None) -> Settle:

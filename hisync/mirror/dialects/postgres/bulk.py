@@ -179,7 +179,7 @@ def logged_cell(value: Any, *, is_json: bool, is_bool: bool) -> ColumnElement[An
     if is_bool and value is None:
         value = False
     elif is_json and value is not None and not isinstance(value, str):
-        value = orjson.dumps(value).decode()
+        value = dump_json(value)
     return literal(value, _Untyped())
 
 
