@@ -7,8 +7,6 @@ python -m tests.killpoints --postgresql    # and with the sessions ended at ever
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import time
 import traceback
@@ -19,10 +17,10 @@ from multiprocessing import get_context
 import pytest
 
 from tests.edges.edge import Edge
+from tests.proof.commands import make_parser, prepare_backend
 from tests.proof.homes import Death
 from tests.proof.killing import Count, Scenario, kill_points
 from tests.proof.scenarios import SCENARIOS, SERVERS, TROUBLES
-from tests.proof.served import warm_up
 from tests.proof.sim import memory_folder, quietly
 from tests.world import Backend
 
@@ -41,24 +39,16 @@ def all_scenarios() -> dict[str, Edge]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.killpoints", description=__doc__)
+    parser = make_parser("killpoints", __doc__)
     parser.add_argument("--only", default="", help="scenarios with this text in their names")
     parser.add_argument("--server", default="", help="servers with this text in their names")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--plain", action="store_true", help="kill none")
-    parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
-    parser.add_argument("-x", action="store_true", help="stop at the first failure")
-    parser.add_argument("--postgresql", action="store_true", help="not on SQLite files")
     options = parser.parse_args(arguments)
     chosen = {name: each for name, each in all_scenarios().items() if options.only in name}
-    backend: Backend = "postgresql" if options.postgresql else "sqlite"
-    quietly()
-    if options.postgresql:
-        try:
-            warm_up()
-        except pytest.skip.Exception as reason:
-            print(f"nothing was run: {reason}")
-            return 1
+    backend = prepare_backend(options)
+    if backend is None:
+        return 1
+    if backend == "postgresql":
         chosen = _without_sqlites_own(chosen)
     jobs = [
         (name, server, options.plain)

@@ -107,16 +107,7 @@ class Stand:
     def _kill_the_server(self) -> None:
         self._server.kill(signal.SIGKILL)
         time.sleep(self._rng.choice([0.0, 0.2, 2.0]))
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:  # the processes of the one that was killed end in their own time
-                self._server.start()
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
+        self._server.restart(PATIENCE)
 
     def _kill_a_backend(self) -> None:
         """The server ends every session then, and recovers."""

@@ -105,7 +105,11 @@ class Server:
     def crash(self) -> None:
         """Kill it and all that it started, at once, and start it again."""
         self.kill(signal.SIGKILL)
-        deadline = time.monotonic() + 30
+        self.restart()
+
+    def restart(self, patience: float = 30.0) -> None:
+        """Start it after it was killed, within so many seconds."""
+        deadline = time.monotonic() + patience
         while True:
             try:
                 self.start()
@@ -177,10 +181,15 @@ _SQLITES_OWN = re.compile(
 
 
 class Rows(list[dict[str, Any]]):
-    """What a query found, which a cursor of SQLite's would fetch."""
+    """What a query found, as a cursor of SQLite's would fetch it."""
 
-    def fetchall(self) -> list[dict[str, Any]]:
+    def fetchall(self) -> Rows:
+        """All of them."""
         return self
+
+    def fetchone(self) -> dict[str, Any] | None:
+        """The first of them."""
+        return self[0] if self else None
 
 
 class _Untyped(Dumper):
@@ -202,13 +211,12 @@ class Client:
         self.session.adapters.register_dumper(int, _Untyped)
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
-        named = isinstance(values, Mapping)
-        written = _VALUE.sub(_marked if named else _numbered, _FLAG.sub(r"\1'\2'", statement))
-        bound = values.values() if isinstance(values, Mapping) else values
-        if _SQLITES_OWN.search(statement) or any(map(_is_sqlites, bound)):
+        written, bound = translated(_FLAG.sub(r"\1'\2'", statement), values)
+        given = values.values() if isinstance(values, Mapping) else values
+        if _SQLITES_OWN.search(statement) or any(map(_is_sqlites, given)):
             pytest.skip("a statement of SQLite's own")
         try:
-            cursor = self.session.execute(written.encode(), values)
+            cursor = self.session.execute(written.encode(), bound)
         except _REFUSED as error:
             if "PL/pgSQL" in (error.diag.context or ""):  # not the cell, but our triggers
                 raise
@@ -233,20 +241,28 @@ _JSONB = 3802
 """The number of the type."""
 
 _FLAG = re.compile(r"\b((?:completed|is_all_day|starred|time_track|shared|archived) = )([01])\b")
-_VALUE = re.compile(r"'(?:[^']|'')*'|::|:(?P<name>\w+)|\?|%")
+_VALUE = re.compile(r"'[^']*'|::|:(?P<name>\w+)|\?|%")
+"""Where values stand in a statement, and what only looks like it."""
 
 
 def _is_sqlites(value: object) -> bool:
     return isinstance(value, bytes) or (isinstance(value, str) and "\0" in value)
 
 
-def _marked(found: re.Match[str]) -> str:
-    name = found["name"]
-    return f"%({name})s" if name else found[0].replace("%", "%%")
+def translated(statement: str, values: Sequence[Any] | Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """A statement of SQLite's in the driver's own words, and its values in their order."""
+    rest, bound = iter(values), list[Any]()
 
+    def place(found: re.Match[str]) -> str:
+        if found["name"] and isinstance(values, Mapping):
+            bound.append(values[found["name"]])
+        elif found[0] == "?" and not isinstance(values, Mapping):
+            bound.append(next(rest))
+        else:
+            return found[0].replace("%", "%%")
+        return "%s"
 
-def _numbered(found: re.Match[str]) -> str:
-    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
+    return _VALUE.sub(place, statement), bound
 
 
 _REFUSED = (

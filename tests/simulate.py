@@ -7,7 +7,6 @@ python -m tests.simulate --postgresql --runs 500 # the mirrors in a PostgreSQL s
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -15,9 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing import get_context
 
-import pytest
-
-from tests.proof.served import warm_up
+from tests.proof.commands import make_parser, prepare_backend
 from tests.proof.sim import memory_folder, quietly
 from tests.proof.simulation import Outcome, run_seed
 from tests.world import Backend
@@ -28,24 +25,15 @@ CHUNK = 25
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser = make_parser("simulate", __doc__)
     parser.add_argument("--runs", type=int, default=1000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--seconds", type=float, default=0, help="stop after so many")
-    parser.add_argument("-x", action="store_true", help="stop at the first failure")
     parser.add_argument("-q", action="store_true", help="no traces")
     parser.add_argument("-v", action="store_true", help="each run's fingerprint")
-    parser.add_argument("--postgresql", action="store_true", help="not on SQLite files")
     options = parser.parse_args(arguments)
-    backend: Backend = "postgresql" if options.postgresql else "sqlite"
-    quietly()
-    if options.postgresql:
-        try:
-            warm_up()
-        except pytest.skip.Exception as reason:
-            print(f"nothing was run: {reason}")
-            return 1
+    backend = prepare_backend(options)
+    if backend is None:
+        return 1
     again = f"python -m tests.simulate {'--postgresql ' * options.postgresql}--runs 1 --seed"
     started, runs, steps, failed = time.monotonic(), 0, 0, list[int]()
     for outcome in _runs(options.seed, options.runs, options.jobs, backend):

@@ -57,20 +57,6 @@ def sql(server: Server, database: str, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def restart(server: Server) -> None:
-    """Start a server whose last process was killed, once the others of it have noticed."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            server.start()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
 def health(site: Site) -> dict[str, Any]:
     listen = next(
         x
@@ -96,7 +82,7 @@ def test_a_server_that_dies_in_the_middle_of_a_push_is_met_again_within_seconds(
     own_server.kill(signal.SIGKILL)
     until(lambda: "trouble_started" in site.log())
     assert "hisync will try again" in health(site)["trouble"]
-    restart(own_server)
+    own_server.restart()
     sql(own_server, database, "INSERT INTO tasks (title) VALUES ('later')")
     took = until(lambda: {"under way", "after it", "later"} <= set(titles(site)))
     assert took < PAUSE / 4

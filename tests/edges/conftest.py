@@ -6,29 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.backends import chosen_backend, on_both
 from tests.edges.house import House, ServedHouse
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Play the scenes of modules that say `BOTH = True` on PostgreSQL, too.
-
-    As with the engine's tests, those marked `core` do so always, the others in the heavier run.
-    """
-    if "house" not in metafunc.fixturenames or not getattr(metafunc.module, "BOTH", False):
-        return
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    if "sqlite_only" in marks:
-        return
-    served = pytest.param("postgresql", marks=[] if "core" in marks else pytest.mark.postgresql)
-    metafunc.parametrize("house", ["sqlite", served], indirect=True, scope="session")
+    """Play the scenes of modules that say `BOTH = True` on PostgreSQL, too."""
+    on_both(metafunc, "house", scope="session")
 
 
 @pytest.fixture(autouse=True)
 def _of_sqlite_only(request: pytest.FixtureRequest) -> None:
-    callspec = getattr(request.node, "callspec", None)
-    served = callspec is not None and callspec.params.get("house") == "postgresql"
-    if served and request.node.get_closest_marker("sqlite_only"):
-        pytest.skip("of SQLite only")
+    chosen_backend(request, "house")
 
 
 @pytest.fixture(scope="session")

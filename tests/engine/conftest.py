@@ -10,33 +10,21 @@ from typing import Any
 
 import pytest
 
+from tests.backends import chosen_backend, on_both
 from tests.world import Backend, Frozen, World, make_world
 
 MakeWorld = Callable[..., World]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of modules that say `BOTH = True` on PostgreSQL, too.
-
-    Those marked `core` do so always, the others in the heavier run; `sqlite_only` says why not.
-    """
-    if "backend" not in metafunc.fixturenames:
-        return
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    backends: list[Any] = ["sqlite"]
-    if getattr(metafunc.module, "BOTH", False) and "sqlite_only" not in marks:
-        heavier = [] if "core" in marks else [pytest.mark.postgresql]
-        backends.append(pytest.param("postgresql", marks=heavier))
-        metafunc.parametrize("backend", backends, indirect=True)
+    """Run the tests of modules that say `BOTH = True` on PostgreSQL, too."""
+    on_both(metafunc, "backend")
 
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The database engine of the test's mirrors."""
-    chosen: Backend = getattr(request, "param", "sqlite")
-    if chosen == "postgresql" and request.node.get_closest_marker("sqlite_only"):
-        pytest.skip("of SQLite only")
-    return chosen
+    return chosen_backend(request, "backend")
 
 
 @pytest.fixture

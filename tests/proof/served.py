@@ -11,7 +11,6 @@ Public: `ServedHome`, `warm_up`.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from hisync.mirror.dialects.postgres import connection as gate
 from hisync.mirror.dialects.postgres import database
 from hisync.mirror.store import Mirror, open_mirror
 from tests import postgres
+from tests.postgres import Rows, shown, translated
 from tests.proof.homes import Death, Frozen, Home, Present, listen
 from tests.proof.sim import Sim
 from tests.world import Backend
@@ -68,23 +68,8 @@ _SESSIONS: Final = (
     "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hisync %'"
 )
 
-_PLACES: Final = re.compile(r"'[^']*'|::|\?|:([a-z_]\w*)|%")
-"""Where values stand in a statement, and what only looks like it."""
-
 PATIENCE_MS: Final = 5000
 """How long somebody's statement waits for a lock that nobody lets go of in one thread: a fault."""
-
-
-class Rows(list[dict[str, Any]]):
-    """What a statement gave, as a cursor of `sqlite3` gives it."""
-
-    def fetchall(self) -> Rows:
-        """All of them."""
-        return self
-
-    def fetchone(self) -> dict[str, Any] | None:
-        """The first of them."""
-        return self[0] if self else None
 
 
 class Person:
@@ -97,7 +82,7 @@ class Person:
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         """Run one statement."""
-        written, bound = _translated(statement, values)
+        written, bound = translated(statement, values)
         if not statement.startswith(("SELECT", "BEGIN", "COMMIT")):
             moment = int(self._sim.time.now * 1000)
             self.session.execute("SELECT setval('simulation.clock', %s)", (moment,))
@@ -105,7 +90,7 @@ class Person:
         if cursor.description is None:
             return Rows()
         names = [column.name for column in cursor.description]
-        return Rows(dict(zip(names, map(postgres.shown, row), strict=True)) for row in cursor)
+        return Rows(dict(zip(names, map(shown, row), strict=True)) for row in cursor)
 
     @property
     def session(self) -> psycopg.Connection[Any]:
@@ -125,22 +110,6 @@ class Person:
         """End its session."""
         if self._session is not None:
             self._session.close()
-
-
-def _translated(statement: str, values: Sequence[Any] | Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """A statement in the driver's own words, and its values in their order."""
-    rest, bound = iter(values), list[Any]()
-
-    def place(found: re.Match[str]) -> str:
-        if found[0] == "?":
-            bound.append(next(rest))
-        elif found[1] and isinstance(values, Mapping):
-            bound.append(values[found[1]])
-        else:
-            return found[0].replace("%", "%%")
-        return "%s"
-
-    return _PLACES.sub(place, statement), bound
 
 
 class ServedHome:
