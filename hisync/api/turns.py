@@ -16,6 +16,10 @@ from typing import Final, TypeVar
 LANES: Final = 8
 """Requests that are under way at once, at most."""
 
+_LOOK: Final = 0.5
+"""Seconds of one wait. A signal that comes just before a wait begins does not end it, and is acted
+on only after it."""
+
 _T = TypeVar("_T")
 
 
@@ -44,7 +48,8 @@ class Turns:
         except RuntimeError:  # no thread to be had: what is queued must not run later
             self.close()
             raise
-        wait(futures)
+        while wait(futures, _LOOK).not_done:
+            pass
         return [future.result() for future in futures]
 
     def give(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from collections.abc import Iterator
@@ -101,12 +102,14 @@ def test_what_a_job_raises_is_raised_once_all_have_ended() -> None:
 
 def test_an_interrupt_does_not_wait_for_requests_that_hang(hanging: Hanging) -> None:
     url = f"http://127.0.0.1:{hanging.server_address[1]}/api"
-    main, ended = threading.get_ident(), threading.Event()
+    ended = threading.Event()
 
     def interrupt() -> None:
         for _ in range(NUMBER):
             hanging.waiting.acquire(timeout=TIMEOUT)
-        signal.pthread_kill(main, signal.SIGINT)
+        # A signal at the worst of times: just before the main thread goes to sleep, so that it
+        # does not wake it.
+        _thread.interrupt_main(signal.SIGINT)
         if not ended.wait(TIMEOUT / 2):
             hanging.let_go.set()
 
