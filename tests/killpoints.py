@@ -10,14 +10,13 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing import get_context
 
 import pytest
 
 from tests.edges.edge import Edge
-from tests.proof.commands import make_parser, prepare_backend
+from tests.proof.commands import each_result, make_parser, prepare_backend
 from tests.proof.homes import Death
 from tests.proof.killing import Count, Scenario, kill_points
 from tests.proof.scenarios import SCENARIOS, SERVERS, TROUBLES
@@ -57,14 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.server in server
     ]
     started, total, done = time.monotonic(), Count(), set[Job]()
-    for job, count in _run(jobs, options.jobs, backend):
+    for job, count in each_result(partial(run_job, backend=backend), jobs, options):
         total.add(count)
         for failure in count.failures:
             print(f"FAILED: {job[0]} [{job[1]}]\n{failure}", flush=True)
         done.add(job)
         if total.failures and options.x:
-            break
-        if options.seconds and time.monotonic() - started > options.seconds:
             break
     names = {name for name, *_ in done}
     print(
@@ -86,15 +83,6 @@ def _without_sqlites_own(chosen: dict[str, Edge]) -> dict[str, Edge]:
             left[name] = each
     print(f"{len(chosen) - len(left)} of {len(chosen)} scenarios are SQLite's own", flush=True)
     return left
-
-
-def _run(jobs: Sequence[Job], processes: int, backend: Backend) -> Iterator[tuple[Job, Count]]:
-    run = partial(run_job, backend=backend)
-    if processes == 1:
-        yield from map(run, jobs)
-        return
-    with get_context("fork").Pool(processes) as pool:
-        yield from pool.imap_unordered(run, jobs)
 
 
 def run_job(job: Job, backend: Backend = "sqlite") -> tuple[Job, Count]:

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from multiprocessing import get_context
+from itertools import chain
 
-from tests.proof.commands import make_parser, prepare_backend
+from tests.proof.commands import each_result, make_parser, prepare_backend
 from tests.proof.sim import memory_folder, quietly
 from tests.proof.simulation import Outcome, run_seed
 from tests.world import Backend
@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     again = f"python -m tests.simulate {'--postgresql ' * options.postgresql}--runs 1 --seed"
     started, runs, steps, failed = time.monotonic(), 0, 0, list[int]()
-    for outcome in _runs(options.seed, options.runs, options.jobs, backend):
+    seeds = range(options.seed, options.seed + options.runs)
+    chunks = [seeds[start : start + CHUNK] for start in range(0, options.runs, CHUNK)]
+    done = each_result(partial(_run_chunk, backend=backend), chunks, options)
+    for outcome in chain.from_iterable(done):
         runs, steps = runs + 1, steps + outcome.steps
         if options.v:
             print(f"seed {outcome.seed}: {outcome.steps} steps, {outcome.fingerprint}")
@@ -49,25 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"again: {again} {outcome.seed}", flush=True)
             if options.x:
                 break
-        if options.seconds and time.monotonic() - started > options.seconds:
-            break
     seconds = time.monotonic() - started
     print(f"{runs} runs, {steps} steps, {len(failed)} failures, {seconds:.0f} s")
     if failed:
         print(f"failed seeds: {sorted(failed)}")
     return 1 if failed else 0
-
-
-def _runs(seed: int, number: int, processes: int, backend: Backend) -> Iterator[Outcome]:
-    seeds = range(seed, seed + number)
-    chunks = [seeds[start : start + CHUNK] for start in range(0, number, CHUNK)]
-    if processes == 1 or len(chunks) == 1:
-        for chunk in chunks:
-            yield from run_chunk(chunk, backend)
-        return
-    with get_context("fork").Pool(processes) as pool:
-        for outcomes in pool.imap_unordered(partial(_run_chunk, backend=backend), chunks):
-            yield from outcomes
 
 
 def _run_chunk(seeds: Sequence[int], backend: Backend) -> list[Outcome]:
