@@ -78,7 +78,7 @@ class Shown:
     @property
     def row(self) -> Values:
         """The whole row as hiTask says it is."""
-        return {"guid": self.guid, "id": self.item.id, **self.values}
+        return {"guid": self.guid, "id": self.item.id, "archived": False, **self.values}
 
     def base_after(self, dirty: Collection[str]) -> Base:
         """The base once this is applied and these columns still differ here."""

@@ -168,6 +168,8 @@ def _is_stub(element: Mapping[str, Any]) -> bool:
     """Whether it only names an item; one said to be changed that shows nothing is neither."""
     if len(element) == len(_STUB) and element.get("changed") is False:
         return True
+    if element.get("title") is not None:
+        return False
     if any(value is not None for key, value in element.items() if key not in _STUB):
         return False
     if element.get("changed") in (True, "true", 1):

@@ -5,6 +5,7 @@ Public: `app`, `main`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -66,4 +67,6 @@ app.command("demo")(playing.demo)
 
 def main() -> None:
     """The entry point of the `hisync` command."""
+    # It has no plugin of pydantic's; looking for one would be a twentieth of a short command.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     app(prog_name="hisync")  # also in the completion of `python -m hisync`

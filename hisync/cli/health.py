@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -130,9 +131,8 @@ def load_status(config: Config, mirror: Mirror) -> Status:
     facts: dict[str, Any] = {}
     try:
         with mirror.reading() as connection:
-            facts = _facts(connection, now) | _budget(
-                connection, config.rate.requests_per_minute, now
-            )
+            facts = _facts(connection, now)
+            facts |= _budget(connection, config.rate.requests_per_minute, now, facts["discussions"])
     except (MirrorError, DatabaseError):
         if fault is None:
             raise
@@ -190,13 +190,15 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
     }
 
 
-def _budget(connection: Connection, per_minute: int, now: float) -> dict[str, Any]:
+def _budget(
+    connection: Connection, per_minute: int, now: float, discussions: Mapping[str, int]
+) -> dict[str, Any]:
     """How the request budget is used, by the names of `Status`."""
     used = requests.usage_since(connection, now, 60)
     by_cause: Counter[str] = Counter()
     for (cause, _), number in used.items():
         by_cause[cause] += number
-    read, total = comment_progress(connection)
+    unread = discussions["total"] - discussions["read"]
     allowed = Throttle.of(state.load(connection).throttle).limit(per_minute, now)
     lately = requests.histories_per_minute(connection, now)
     return {
@@ -204,5 +206,5 @@ def _budget(connection: Connection, per_minute: int, now: float) -> dict[str, An
         "requests_last_hour": dict(by_cause.most_common()),
         "requests_failed": sum(n for (_, outcome), n in used.items() if outcome != "ok"),
         "requests_allowed": allowed,
-        "comments_forecast": seconds_left(total - read, lately, allowed),
+        "comments_forecast": seconds_left(unread, lately, allowed),
     }

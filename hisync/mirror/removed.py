@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hisync.items import TABLES
-from hisync.mirror.base import CHUNK
+from hisync.mirror.base import CHUNK, among
 from hisync.mirror.tables import removed_rows
 
 
@@ -76,6 +76,6 @@ def former_guids(
     query = select(left.id, left.row_guid).where(left.id.is_not(None)).order_by(left.seq)
     query = query.where(left.table_name.in_(tables))
     if len(ids) <= CHUNK:
-        query = query.where(left.id.in_(ids))
+        query = query.where(among(connection, left.id, list(ids)))
     wanted = frozenset(ids)
     return {number: guid for number, guid in connection.execute(query) if number in wanted}

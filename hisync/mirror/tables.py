@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Float,
@@ -66,6 +67,14 @@ def _column(field: Field) -> Column[Any]:
 
 def _guid() -> Column[Any]:
     return Column("guid", Text(), primary_key=True, server_default=random_guid())
+
+
+def _partial_index(name: str, column: Column[Any], where: ColumnElement[bool]) -> None:
+    """An index of the rows for which something holds, which only the migrations have to know.
+
+    The engines' own arguments for it would load both of their dialects, in every command.
+    """
+    Index(name, column, info={"where": where})
 
 
 def _item_table(name: str) -> Table:
@@ -162,11 +171,8 @@ change_log = Table(
     sqlite_autoincrement=True,  # a number is never used twice, not even after pruning
 )
 # What is unfinished is few, and looked for in every cycle.
-Index(
-    "ix_change_log_unfinished",
-    change_log.c.row_guid,
-    sqlite_where=change_log.c.finished_at.is_(None),
-    postgresql_where=change_log.c.finished_at.is_(None),
+_partial_index(
+    "ix_change_log_unfinished", change_log.c.row_guid, change_log.c.finished_at.is_(None)
 )
 Index("ix_change_log_state", change_log.c.state)
 
@@ -225,24 +231,11 @@ sync_base = Table(
     Column("dirty", Document()),
     Column("missed", Integer(), nullable=False, server_default=text("0")),
 )
-Index(
-    "ix_sync_base_remote_guid",
-    sync_base.c.remote_guid,
-    sqlite_where=sync_base.c.remote_guid.is_not(None),
-    postgresql_where=sync_base.c.remote_guid.is_not(None),
+_partial_index(
+    "ix_sync_base_remote_guid", sync_base.c.remote_guid, sync_base.c.remote_guid.is_not(None)
 )
-Index(
-    "ix_sync_base_dirty",
-    sync_base.c.guid,
-    sqlite_where=sync_base.c.dirty.is_not(None),
-    postgresql_where=sync_base.c.dirty.is_not(None),
-)
-Index(
-    "ix_sync_base_missed",
-    sync_base.c.missed,
-    sqlite_where=sync_base.c.missed > 0,
-    postgresql_where=sync_base.c.missed > 0,
-)
+_partial_index("ix_sync_base_dirty", sync_base.c.guid, sync_base.c.dirty.is_not(None))
+_partial_index("ix_sync_base_missed", sync_base.c.missed, sync_base.c.missed > 0)
 
 # What was about to be sent, committed before it was: after a crash or a lost answer, the outcome
 # of each is looked up.

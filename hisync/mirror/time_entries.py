@@ -8,7 +8,7 @@ Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_ent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from typing import Any, Final
@@ -130,7 +130,16 @@ def before_changes(now: Cells | None, log: Sequence[Change]) -> dict[str, Any] |
 def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
     """Add entries; the database gives them their guids."""
     if entries:
-        rows = [asdict(entry) | {"source": "observed"} for entry in entries]
+        rows = [
+            {
+                "item_guid": entry.item_guid,
+                "minutes": entry.minutes,
+                "spent_on": entry.spent_on,
+                "time_create": entry.time_create,
+                "source": "observed",
+            }
+            for entry in entries
+        ]
         connection.execute(insert(time_entries), rows)
 
 

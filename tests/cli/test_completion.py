@@ -97,6 +97,21 @@ def test_help_and_version_load_nothing_heavy(site: Site, arguments: list[str]) -
     assert done.stdout.splitlines()[-1] == "loaded []", done.stdout + done.stderr
 
 
+def test_status_loads_only_what_reading_a_mirror_takes(site: Site) -> None:
+    assert site.run("db", "upgrade").returncode == 0
+    heavy = ("alembic", "httpx", "psycopg", "sqlalchemy.dialects.postgresql", "structlog")
+    done = python(
+        site,
+        "import sys; sys.argv = ['hisync', 'status']\n"
+        "from hisync.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print('loaded', [m for m in {heavy!r} if m in sys.modules])",
+    )
+    assert "mirror" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded []", done.stdout + done.stderr
+
+
 def test_completing_loads_nothing_heavy(site: Site) -> None:
     done = python(
         site,

@@ -76,7 +76,8 @@ def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, A
 
 
 def _cells(upsert: _Upsert, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    cells = list(upsert.pick({**upsert.empty, **row}))
+    whole = row if len(row) == len(upsert.empty) else {**upsert.empty, **row}
+    cells = list(upsert.pick(whole))
     for place, convert in upsert.converters:
         if cells[place] is not None:
             cells[place] = convert(cells[place])
