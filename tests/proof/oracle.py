@@ -212,15 +212,17 @@ def _ledger_faults(run: Ended) -> Iterator[str]:
     for row in entries:
         sums[row["item_guid"]] += row["minutes"] or 0
     model = run.sim.service.model
+    rejected = _rejected(run)
     for table in TABLES:
         for row in run.ask(f"SELECT guid, id, time_spent_minutes AS m FROM {table}"):
-            if (row["m"] or 0) != sums[row["guid"]]:
-                yield f"ledger: {row['guid']} says {row['m']}, its entries {sums[row['guid']]}"
             item = model.store.live.get(row["id"])
+            # A new row that was refused stays as its writer left it, total included.
+            refused = item is None and row["guid"] in rejected
+            if (row["m"] or 0) != sums[row["guid"]] and not refused:
+                yield f"ledger: {row['guid']} says {row['m']}, its entries {sums[row['guid']]}"
             if item is not None and (item.get("time_spent") or 0) != (row["m"] or 0):
                 yield f"ledger: {row['guid']} has {row['m']}, hiTask {item.get('time_spent')}"
     known = {row["guid"]: row["minutes"] for row in entries}
-    rejected = _rejected(run)
     for guid, (item_guid, minutes) in run.people.entries.items():
         if guid not in rejected and known.get(guid) != minutes:
             yield f"ledger: entry {guid} of {minutes} on {item_guid} is {known.get(guid)}"
