@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -36,10 +37,10 @@ class Absence:
     held: dict[str, int] = field(default_factory=dict)
 
 
-def note_absence(engine: Engine, connection: Connection, live: Collection[int]) -> Absence:
+def note_absence(engine: Engine, connection: Connection, live: AbstractSet[int]) -> Absence:
     """Draw the consequences of a complete answer that named the items `live` and no others."""
     _forgive(connection, live)
-    absent = bases.known_ids(connection) - set(live)
+    absent = bases.known_ids(connection) - live
     if not absent:
         return Absence()
     if not live:
@@ -56,13 +57,13 @@ def note_absence(engine: Engine, connection: Connection, live: Collection[int]) 
     return Absence(len(fresh), removed, conflicts, held)
 
 
-def _forgive(connection: Connection, live: Collection[int]) -> None:
+def _forgive(connection: Connection, live: AbstractSet[int]) -> None:
     """What was missing and shows again was never gone.
 
     Nor does it count what an answer without any item lacked, once another shows some again.
     """
     missed = bases.missed_ids(connection)
-    back = missed & set(live)
+    back = missed & live
     if live and state.load(connection).nothing_shown:
         back = missed
         state.save(connection, nothing_shown=False)

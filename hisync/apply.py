@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
@@ -23,7 +24,7 @@ from hisync.identity import Identities, identify
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
 from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
 from hisync.mirror import changes, intents, rows, state
-from hisync.mirror.base import Base, base_values
+from hisync.mirror.base import Base, base_values, load_bases_by_id
 from hisync.mirror.cells import to_json
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import ConflictRecord
@@ -141,7 +142,7 @@ def apply_items(
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
-    for batch in _batches(items, live):
+    for batch in _batches(connection, items, live):
         found = identify(connection, batch, live, answering, adopted)
         _report_duplicates(engine, found)
         _apply_batch(engine, connection, batch, found, answering or {}, spent or {}, applied)
@@ -151,22 +152,30 @@ def apply_items(
     return applied
 
 
-def _batches(items: Collection[Item], live: Collection[int] | None) -> Iterator[Sequence[Item]]:
+def _batches(
+    connection: Connection, items: Collection[Item], live: Collection[int] | None
+) -> Iterator[Sequence[Item]]:
     """The items in parts that memory holds easily, children that name a parent by id behind it."""
     if len(items) <= BATCH:
         yield list(items)
         return
-    coming = set(live if live is not None else (item.id for item in items))
-    batch: list[Item] = []
+    if live is None:
+        live = {item.id for item in items}
     late: list[Item] = []
-    for item in items:
-        named_by_id = item.parent_id is not None and item.values.get("parent_guid") is None
-        (late if named_by_id and item.parent_id in coming else batch).append(item)
-        if len(batch) == BATCH:
-            yield batch
-            coming -= {one.id for one in batch}
-            batch = []
-    yield batch
+    rest = iter(items)
+    while part := list(islice(rest, BATCH)):
+        children = {
+            item.id: item.parent_id
+            for item in part
+            if item.parent_id is not None
+            and item.parent_id in live
+            and item.values.get("parent_guid") is None
+        }
+        # A parent that the mirror knows, from before or from an earlier part, can be found.
+        known = load_bases_by_id(connection, set(children.values())) if children else {}
+        early = {number for number, parent in children.items() if parent in known}
+        late += [item for item in part if item.id in children.keys() - early]
+        yield [item for item in part if item.id not in children or item.id in early]
     while late:
         behind = {item.id for item in late}
         ready = [item for item in late if item.parent_id not in behind] or late
@@ -455,8 +464,9 @@ def _write_plan(
                 pass
     if local is not None and local.id != shown.item.id:
         writes.set(table, guid, {"id": shown.item.id})
+    if shown.table_before != table:  # also of a row that was deleted here
+        changes.move(connection, guid, shown.table_before, to=table)
     if local is not None and local.table != table:
-        changes.move(connection, guid, local.table, to=table)
         writes.conflicts += _lost_columns(shown, local)
         ours = {c: local.values[c] for c in kept if c in local.values and c in fields_of(table)}
         writes.take_out(local.table, guid)

@@ -85,7 +85,7 @@ def needs_everything(connection: Connection, reading: Reading) -> bool:
     """Whether an answer leaves something open that only a full read can tell."""
     if reading.full:
         return False
-    if reading.answer.unchanged - bases.known_ids(connection):
+    if reading.answer.unchanged(bases.known_ids(connection)):
         return True  # unchanged, yet new to us: shared again, or missed
     if reading.complete:
         return False

@@ -79,13 +79,13 @@ def fetch_changes(engine: Engine) -> Reading:
     if mode is DeltaMode.NONE:
         mode = DeltaMode.UNKNOWN
     named = known <= answer.ids
-    if mode is DeltaMode.UNKNOWN and named and answer.unchanged and not answer.items:
+    if mode is DeltaMode.UNKNOWN and named and answer.has_stubs and not answer.items:
         # Every item that a full read showed, changed or not: a missing one would be gone.
         mode = DeltaMode.NAMES_ALL
     # Without a single stub, a delta that named them all may have stopped to.
-    doubtful = mode is DeltaMode.NAMES_ALL and not answer.unchanged
+    doubtful = mode is DeltaMode.NAMES_ALL and not answer.has_stubs
     undecided = not named and (mode is DeltaMode.UNKNOWN or doubtful)
-    if mode is DeltaMode.PARTIAL and named and answer.unchanged and not answer.items:
+    if mode is DeltaMode.PARTIAL and named and answer.has_stubs and not answer.items:
         undecided = True  # that it once lacked some may have been one faulty answer
     errors = before.delta_errors if undecided else 0
     return Reading(answer, full=False, mode=mode, undecided=undecided, delta_errors=errors)
@@ -105,7 +105,7 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
         engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
         mode, failed_at = DeltaMode.NONE, engine.clock.time()
     elif beside is not None and beside.undecided:
-        stubs = beside.answer.unchanged or beside.mode is DeltaMode.NAMES_ALL
+        stubs = beside.answer.has_stubs or beside.mode is DeltaMode.NAMES_ALL
         # What is new to us may have been made after the delta.
         lacked = (known & answer.ids) - beside.answer.ids
         names_all = bool(stubs) and not lacked

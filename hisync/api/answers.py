@@ -6,8 +6,9 @@ Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_object`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
@@ -35,26 +36,29 @@ class ItemsAnswer:
 
     Attributes:
         items: the whole items, each id once.
-        unchanged: the ids that are named as unchanged, without their values.
+        ids: every id that the answer names; that of a large account is held only once in memory.
         cursor: what to ask the next delta with; None when the service sent none.
     """
 
     items: Collection[Item]
-    unchanged: frozenset[int]
+    ids: AbstractSet[int]
     cursor: str | None
 
-    @cached_property
-    def ids(self) -> frozenset[int]:
-        """Every id that the answer names."""
-        if isinstance(self.items, _LongItems):
-            return self.unchanged | self.items.ids
-        return self.unchanged | {item.id for item in self.items}
+    @property
+    def has_stubs(self) -> bool:
+        """Whether it names items as unchanged, without their values."""
+        return len(self.ids) > len(self.items)
+
+    def unchanged(self, known: AbstractSet[int]) -> AbstractSet[int]:
+        """The ids that it names as unchanged, without the known ones."""
+        shown = self.items.ids if isinstance(self.items, _LongItems) else _ids_of(self.items)
+        return (self.ids - known) - shown
 
 
 class _LongItems(Collection[Item]):
     """The items of an answer too long to hold in memory, decoded anew each time they are read."""
 
-    def __init__(self, elements: LongList, ids: frozenset[int], decode: _Decode) -> None:
+    def __init__(self, elements: LongList, ids: AbstractSet[int], decode: _Decode) -> None:
         self.ids = ids
         self._elements = elements
         self._decode = decode
@@ -82,14 +86,13 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
         if long is not None:
             return long
     items: dict[int, Item] = {}
-    unchanged: set[int] = set()
+    ids: set[int] = set()
     for element in _list(answer.payload):
         number = _id_of(element)
-        if _is_stub(element):
-            unchanged.add(number)
-        else:
+        ids.add(number)
+        if not _is_stub(element):
             items[number] = decode(element)
-    return ItemsAnswer(list(items.values()), frozenset(unchanged - items.keys()), cursor)
+    return ItemsAnswer(list(items.values()), ids, cursor)
 
 
 def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> ItemsAnswer | None:
@@ -111,8 +114,11 @@ def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> It
     except ValueError:
         raise _unbelievable() from None
     few = len(shown) == len(first)
-    items = first if few else _LongItems(elements, frozenset(shown), decode)
-    return ItemsAnswer(items, frozenset(unchanged - shown), cursor)
+    items = first if few else _LongItems(elements, shown, decode)
+    if not few and not unchanged:
+        return ItemsAnswer(items, shown, cursor)
+    unchanged |= shown
+    return ItemsAnswer(items, unchanged, cursor)
 
 
 def decode_written(
@@ -146,6 +152,10 @@ def decode_object(answer: Answer) -> dict[str, Any]:
     if not isinstance(payload, dict) or (payload and payload.keys() <= _VERDICT):
         raise _unbelievable()
     return payload
+
+
+def _ids_of(items: Iterable[Item]) -> set[int]:
+    return {item.id for item in items}
 
 
 def _list(payload: Any) -> Iterable[Any]:

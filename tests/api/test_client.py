@@ -67,7 +67,7 @@ def test_a_full_read() -> None:
     assert service.paths == ["GET /user/authenticate", "GET /item"]
     assert [item.id for item in answer.items] == [2**62, 8]
     assert answer.ids == {2**62, 8}
-    assert answer.unchanged == frozenset()
+    assert not answer.has_stubs
     assert answer.cursor == "1/2?3"
     assert api.account_id == ACCOUNT
     assert api.requests == 2
@@ -88,7 +88,8 @@ def test_a_delta_names_changed_and_unchanged_items() -> None:
         b"/api/item/delta/1489%2F60%3Fx%3D%252F%26%C3%A4?api_key="
     )
     assert [item.id for item in answer.items] == [3, 4]
-    assert answer.unchanged == {1, 2}
+    assert answer.unchanged(frozenset()) == {1, 2}
+    assert answer.unchanged({1}) == {2}
     assert answer.ids == {1, 2, 3, 4}
     assert answer.cursor is None
 

@@ -428,6 +428,8 @@ class Colleagues(Actor):
         self.marks.supersede(self.model.wire(item, self.model.users[0]))
         for unit in self.model.comments(item.id):
             self.marks.supersede(unit.value)
+        # What was written over there before hisync read it, only the history had, which goes too.
+        self.marks.withdraw(f" of {item.id}")
 
     def delete(self) -> str | None:
         item = self.pick()

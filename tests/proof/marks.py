@@ -59,6 +59,10 @@ class Marks:
         """Somebody who sees this value writes over it."""
         self.superseded |= marks_in(value)
 
+    def withdraw(self, what: str) -> None:
+        """Whoever wrote these on hiTask took them away before anyone here read them."""
+        self.superseded |= {mark for mark in self.unread if self.written[mark].endswith(what)}
+
     def lost(self, found: set[str]) -> list[str]:
         """The marks that nobody superseded and that are nowhere."""
         return sorted(self.written.keys() - self.superseded - found)

@@ -610,6 +610,22 @@ DELETIONS: Final = (
         then=[titles("ours", "other")],
     ),
     Scenario(
+        "deleted here, converted to another kind there: the deletion stands, and is accounted for",
+        given=PAIR,
+        when=[DELETE, sets("task", category=4)],
+        there={"task": None},
+        here={"task": None},
+        log=["delete done"],
+    ),
+    Scenario(
+        "a parent is deleted here and converted there, its children stay: refused, and says so",
+        given={"top": {}, "leaf": {"parent": "top"}},
+        when=["DELETE FROM tasks WHERE guid = :top", sets("top", category=4)],
+        there={"leaf": {"in": "top"}},
+        here={"top": {"table": "notes"}},
+        log=["delete rejected: it has 1 child items"],
+    ),
+    Scenario(
         "both delete",
         given=PAIR,
         when=[DELETE, deletes("task")],
