@@ -9,6 +9,7 @@ unsent changes. Public: `apply_items`, `Shown`, `Applied`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
@@ -23,7 +24,7 @@ from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
 from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
-from hisync.mirror import changes, intents, rows, state
+from hisync.mirror import changes, dialects, intents, rows, state
 from hisync.mirror.base import Base, base_values, load_bases_by_id
 from hisync.mirror.cells import to_json
 from hisync.mirror.intents import Intent
@@ -142,13 +143,15 @@ def apply_items(
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
-    for batch in _batches(connection, items, live):
-        found = identify(connection, batch, live, answering, adopted)
-        _report_duplicates(engine, found)
-        _apply_batch(engine, connection, batch, found, answering or {}, spent or {}, applied)
-        done += len(batch)
-        if not answering:
-            engine.progress("applying", done, len(items))
+    many = len(items) > BATCH
+    with dialects.of(connection).many_rows(connection) if many else nullcontext():
+        for batch in _batches(connection, items, live):
+            found = identify(connection, batch, live, answering, adopted)
+            _report_duplicates(engine, found)
+            _apply_batch(engine, connection, batch, found, answering or {}, spent or {}, applied)
+            done += len(batch)
+            if not answering:
+                engine.progress("applying", done, len(items))
     return applied
 
 

@@ -276,4 +276,4 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
         if not pulled.suspects:
             refused = {seq: why for seq, why in after.items() if seq not in before}
             return Preview(pulled, steps, refused, said, len(unread))
-        readings.append(second_look(engine, readings[-1]))
+        readings.append(second_look(engine, full=readings[-1].full))

@@ -77,7 +77,9 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
         reading = fetch_everything(engine, beside=reading)
         _apply(engine, reading, pulled)
     if pulled.suspects:
-        _apply(engine, second_look(engine, reading), pulled)
+        full = reading.full
+        del reading  # two answers of a large account need not be in memory
+        _apply(engine, second_look(engine, full=full), pulled)
     return pulled
 
 
@@ -96,10 +98,14 @@ def needs_everything(connection: Connection, reading: Reading) -> bool:
     )
 
 
-def second_look(engine: Engine, reading: Reading) -> Reading:
-    """The second complete answer that absence needs."""
-    # After a full read another one: a delta that was doubted would prove nothing.
-    return fetch_everything(engine) if reading.full else fetch_changes(engine)
+def second_look(engine: Engine, *, full: bool) -> Reading:
+    """The second complete answer that absence needs.
+
+    Args:
+        engine: everything it needs.
+        full: whether the first one was a full read: a delta that was doubted would prove nothing.
+    """
+    return fetch_everything(engine) if full else fetch_changes(engine)
 
 
 def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:

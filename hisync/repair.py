@@ -71,7 +71,7 @@ def repair(engine: Engine) -> Repaired:
         mend(engine, connection, found.surveyed)
         apply_reading(engine, connection, reading, pulled)
     if pulled.suspects:
-        again = second_look(engine, reading)
+        again = second_look(engine, full=reading.full)
         with engine.mirror.writing() as connection:
             apply_reading(engine, connection, again, pulled)
     unseen = MisfitKind.INSERT_UNSEEN

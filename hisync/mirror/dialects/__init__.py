@@ -11,6 +11,7 @@ before. Public: `of`, `named`, `Dialect`, `Database`, `WriterLock`, `ChangeWatch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
@@ -149,6 +150,9 @@ class Dialect(Protocol):
             table: one whose key is `guid`.
             rows: their values by column; one that is left out is empty.
         """
+
+    def many_rows(self, connection: Connection) -> AbstractContextManager[None]:
+        """What makes it cheaper to put in a great many rows, as long as it is entered."""
 
     def fill(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put rows into any table, none of which is there yet.

@@ -16,6 +16,7 @@ from hisync.mirror.dialects.postgres.bulk import insert as insert
 from hisync.mirror.dialects.postgres.bulk import is_listed as is_listed
 from hisync.mirror.dialects.postgres.bulk import last_number as last_number
 from hisync.mirror.dialects.postgres.bulk import logged_cell as logged_cell
+from hisync.mirror.dialects.postgres.bulk import many_rows as many_rows
 from hisync.mirror.dialects.postgres.bulk import put_rows as put_rows
 from hisync.mirror.dialects.postgres.bulk import raw as raw
 from hisync.mirror.dialects.postgres.bulk import row_order as row_order

@@ -1,13 +1,15 @@
 """Rows and keys by the thousand, and cells as they are stored, in PostgreSQL's way.
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
-neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `fill`, `last_number`,
-`count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`, `dump_json`.
+neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `many_rows`, `fill`,
+`last_number`, `count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`,
+`row_order`, `dump_json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from itertools import islice
 from typing import Any, Final
@@ -42,6 +44,12 @@ from hisync.mirror.dialects.documents import Document
 
 AT_ONCE: Final = 2000
 """Rows in one statement: some two megabytes of JSON."""
+
+
+def many_rows(connection: Connection) -> AbstractContextManager[None]:
+    """Nothing: the server's memory is its own."""
+    del connection
+    return nullcontext()
 
 
 def insert(table: Table) -> Insert:

@@ -2,18 +2,19 @@
 
 `put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
 does for each row of an `executemany` (names, types, processors) would be a third of a first
-mirror. Public: `insert`, `put_rows`, `fill`, `last_number`, `count_on`,
+mirror. Public: `insert`, `put_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
 `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
@@ -37,6 +38,11 @@ from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.types import NullType
 
 from hisync.mirror.dialects.documents import Document
+
+_USUAL_CACHE: Final = 2000
+"""KiB of pages that a connection keeps: SQLite's own choice, and as much as a daemon should."""
+
+_LARGE_CACHE: Final = 16000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,16 @@ def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnEle
     """The condition that a column is in a list, which comes as one parameter."""
     each = func.json_each(keys).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+@contextmanager
+def many_rows(connection: Connection) -> Iterator[None]:
+    """Room for the indexes of a great many rows, which have none in the usual page cache."""
+    connection.exec_driver_sql(f"PRAGMA cache_size = {-_LARGE_CACHE}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = {-_USUAL_CACHE}")
 
 
 def fill(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -32,7 +32,6 @@ def prepare(engine: Engine) -> None:
             f"busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}",
             "journal_mode = WAL",
             "synchronous = FULL",  # an intent must outlive a power cut, or it proves nothing
-            "cache_size = -16000",  # KiB: in 2 MB, the indexes of a large mirror have no room
             "foreign_keys = ON",  # a forgotten mark then can't be committed
         ):
             connection.execute(f"PRAGMA {pragma}").close()
