@@ -62,7 +62,6 @@ def fetch_changes(engine: Engine) -> Reading:
     """The changes since the cursor, or everything where that can't be had or is due."""
     with engine.mirror.reading() as connection:
         before = state.load(connection)
-        known = bases.known_ids(connection)
     if before.cursor is None or _full_is_due(engine, before) or _delta_is_missing(engine, before):
         return fetch_everything(engine)
     try:
@@ -78,7 +77,8 @@ def fetch_changes(engine: Engine) -> Reading:
     mode = DeltaMode(before.delta)
     if mode is DeltaMode.NONE:
         mode = DeltaMode.UNKNOWN
-    named = known <= answer.ids
+    with engine.mirror.reading() as connection:
+        named = bases.known_ids(connection) <= answer.ids
     if mode is DeltaMode.UNKNOWN and named and answer.has_stubs and not answer.items:
         # Every item that a full read showed, changed or not: a missing one would be gone.
         mode = DeltaMode.NAMES_ALL

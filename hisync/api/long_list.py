@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-PART: Final = 1 << 19
-"""The bytes of a part, about: some three hundred items."""
+PART: Final = 1 << 18
+"""The bytes of a part, about: some hundred and fifty items."""
 
 TRIES: Final = 20
 """How many places are tried in a part, from its end."""
