@@ -95,7 +95,7 @@ def claim(engine: Engine, connection: Connection, steps: Sequence[Step]) -> list
         fresh = _plan_again(engine, connection, step, candidate, alone)
         if fresh is None or (len(steps) > 1 and not goes_beside_others(fresh)):
             continue  # a row that was moved or taken away meanwhile waits for the next round
-        carried += [c.seq for c in _carried(candidate.log, candidate.entries, fresh.send)]
+        carried += fresh.carries
         claims.append(_claimed(engine, fresh, candidate, scene))
     now = engine.clock.now()
     intents.save_intents(connection, [each.intent for each in claims])
@@ -264,6 +264,7 @@ def _step(
         parent=values.get("parent_guid"),
         last_seq=max((c.seq for c in carried), default=0) or state.load(connection).folded_seq,
         attempts=max((c.attempts for c in carried), default=0),
+        carries=tuple(c.seq for c in carried),
     )
 
 

@@ -62,6 +62,18 @@ PUSHES = table(
         log=["update done", "update done"],
     ),
     Edge(
+        "a cell that can't be read, while another row is sent: refused by name, the rest goes out",
+        given={**TASK, "other": {}},
+        when=[
+            "UPDATE tasks SET color = 3 WHERE guid = :other",
+            RENAME,
+            during(PUT, "UPDATE tasks SET due_date = 'infinity' WHERE guid = :task"),
+        ],
+        there={"task": {"title": "ours", "due_date": None}},
+        log=["update done", "update done", "update rejected: due_date"],
+        writes=["PUT other", "PUT task"],
+    ),
+    Edge(
         "back to the old value while the new one is sent",
         given=TASK,
         when=[RENAME, during(PUT, BACK, after=True)],
