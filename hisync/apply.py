@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -22,6 +22,7 @@ from hisync.change import Change
 from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
+from hisync.intruders import settle_intruders
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
 from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
 from hisync.mirror import changes, dialects, intents, rows, state
@@ -76,6 +77,16 @@ class Shown:
         if self.base is not None:
             return self.base.table
         return self.intent.table if self.intent is not None else self.item.table
+
+    @property
+    def table(self) -> str:
+        """The table that it belongs to."""
+        return self.item.table
+
+    @property
+    def dirty(self) -> Mapping[str, Any]:
+        """The base cells of what people changed."""
+        return (self.base.dirty if self.base else None) or {}
 
     @property
     def row(self) -> Values:
@@ -240,6 +251,9 @@ def _load_view(
 ) -> _View:
     keys = {(s.table_before, s.guid) for s in shown}
     local = rows.load_every(connection, keys)
+    moving = [s for s in shown if s.table_before != s.table]
+    if moving:
+        settle_intruders(engine, connection, moving, local)
     # Only what is dirty or in flight has changes to look at.
     unsettled = [s for s in shown if s.base is None or s.base.dirty or s.intent]
     busy = [s.guid for s in unsettled]
