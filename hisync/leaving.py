@@ -93,6 +93,7 @@ def leave_by_own_write(
         writes.take_out(base.table, base.guid)
         reject(engine, connection, base.guid, later, "the item is archived: restore it first")
     stays = local is not None and intent.op == "delete"
+    stays = stays or base.guid in _put_in_elsewhere(connection, [leaver])
     leave_with_items(engine, connection, {base.guid: stays}, _REASONS[intent.op])
     writes.flush(connection, engine.clock.now())
     end(engine, connection, base.guid, end_changes(carried, sent=True))
@@ -110,13 +111,15 @@ def leave_by_absence(
     writes = Writes()
     again: list[Base] = []
     items: dict[str, bool] = {}
+    leavers = list(leavers)
+    elsewhere = _put_in_elsewhere(connection, leavers)
     for leaver in leavers:
         if leaver.intent is not None and leaver.by_own_write:
             leave_by_own_write(engine, connection, leaver, leaver.intent)
             continue
         created_anew = _plan_leaving(engine, leaver, writes)
         again += [leaver.base] if created_anew else []
-        items[leaver.base.guid] = created_anew
+        items[leaver.base.guid] = created_anew or leaver.base.guid in elsewhere
         if leaver.intent is not None:
             intents.forget_intents(connection, [leaver.base.guid])
         seqs = [change.seq for change in leaver.log]
@@ -129,6 +132,12 @@ def leave_by_absence(
     _log_unlogged(engine, connection, again)
     report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
+
+
+def _put_in_elsewhere(connection: Connection, leavers: Iterable[Leaver]) -> set[str]:
+    """The rows that people moved to another table, to be created anew as items of that kind."""
+    deleted = {leaver.base.guid for leaver in leavers if leaver.local is None}
+    return deleted & rows.parents_of(connection, deleted).keys()
 
 
 def _leave_lost_parents(connection: Connection, again: Iterable[Base]) -> None:

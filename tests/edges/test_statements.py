@@ -555,6 +555,21 @@ STATES = table(
         writes=["DELETE task", "POST"],
     ),
     Edge(
+        "a row moved to another table with a comment: said on the new item",
+        given={**TASK, "other": {}},
+        rules={"comments": True},
+        when=[
+            one_transaction(
+                "INSERT INTO notes (guid, title) SELECT guid, title FROM tasks WHERE guid = :task",
+                "DELETE FROM tasks WHERE guid = :task",
+            ),
+            "INSERT INTO comments (item_guid, message) VALUES (:task, 'said')",
+            sync,
+        ],
+        there={"task": {"category": 4, "last_comment": "said"}},
+        log=["insert done", "delete done", "insert done"],
+    ),
+    Edge(
         "a row moved to another table, and its item likewise there: the edits of both stand",
         given={**TASK, "other": {}},
         when=[
