@@ -103,6 +103,9 @@ def _take_back_cells(
     restored: dict[str, Value] = {}
     told: list[str] = []
     for column in change.new_values:
+        if column not in fields_of(subject.table):  # its item was of another kind then
+            told.append(f"{subject.table} has no {column}")
+            continue
         others = [c.seq for c in _standing(subject, change, base) if c.touches(column)]
         if column not in ours or (base is not None and not others):
             restored[column] = known.get(column)
