@@ -29,6 +29,7 @@ from hisync.plan.proof import Ending, end_changes, last_edits
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"
+_OUT_OF_SIGHT = "the item was being archived by then: it is in hiTask's archive, not deleted"
 _REASONS = {"delete": "deleted here", "archive": "archived here"}
 
 
@@ -92,6 +93,9 @@ def leave_by_own_write(
     elif local is not None:
         writes.take_out(base.table, base.guid)
         reject(engine, connection, base.guid, later, "the item is archived: restore it first")
+    elif intent.op == "archive":
+        over = [Ending(change.seq, "merged", _OUT_OF_SIGHT) for change in later]
+        end(engine, connection, base.guid, over)
     stays = local is not None and intent.op == "delete"
     stays = stays or base.guid in _put_in_elsewhere(connection, [leaver])
     leave_with_items(engine, connection, {base.guid: stays}, _REASONS[intent.op])

@@ -42,6 +42,17 @@ def titles(*wanted: str) -> Callable[[Scene], None]:
     return ask
 
 
+def keeps_title(name: str, title: str) -> Callable[[Scene], None]:
+    """What left the mirror is kept with its title."""
+
+    def ask(scene: Scene) -> None:
+        query = "SELECT last_values AS kept FROM removed_rows WHERE row_guid = ?"
+        (row,) = scene.ask(query, scene.guid(name))
+        assert f'"{title}"' in str(row["kept"])
+
+    return ask
+
+
 PUSHES = table(
     *(
         Edge(
@@ -233,7 +244,10 @@ PUSHES = table(
         given=TASK,
         when=["UPDATE tasks SET archived = true", during(ARCHIVE, DELETE, after=True)],
         there={"task": None},
+        log=["update done", "delete merged: in hiTask's archive, not deleted"],
         writes=["ARCHIVE"],
+        removed=["task: archived here"],
+        then=[keeps_title("task", "base")],
     ),
     Edge(
         "taken back while it is archived, too late",
