@@ -282,7 +282,8 @@ def _end_without_request(
         unsent |= {"archived"}  # goes out in a request of its own, after the rest
     if SPENT not in unsent:
         finish_entries(engine, connection, candidate.entries)
-    endings = end_changes(log, unsent=unsent, refused=refused)
+    # A row put in does not wait for its entries' total: it may be refused, and the row is there.
+    endings = end_changes(log, unsent=unsent - {SPENT}, refused=refused)
     end(engine, connection, candidate.guid, endings)
     before = candidate.before
     settled = ({*refused, *(base.dirty or ())} if base is not None else set()) - unsent

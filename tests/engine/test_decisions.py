@@ -869,6 +869,7 @@ def test_an_edit_of_what_the_new_kind_lacks_can_be_tried_again(world: World) -> 
     (change,) = world.sql("SELECT seq, state FROM change_log WHERE op = 'update'")
     assert change["state"] == "rejected"
     done, text = retry(world, change["seq"])[0][1:]
-    assert not done and "short_name" in text
+    assert not done
+    assert "short_name" in text
     world.sync()
     assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID)["title"] == "ours"
