@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from hisync.adoption import adopt, learn_guid_habit
 from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
-from hisync.endings import reject
+from hisync.endings import end, reject
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.intruders import settle_intruders
@@ -38,6 +38,7 @@ from hisync.plan.proof import (
     base_after_write,
     columns_edited_after,
     last_edits,
+    refused_by_column,
     unsent_columns,
     was_deleted,
 )
@@ -366,6 +367,12 @@ def _apply_to_dirty(
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
+    if local is not None and local.table != table:
+        # What can't be read can't be taken along either: refused here as the push would.
+        unsent -= local.unreadable.keys()
+        since = intent.last_seq if intent is not None else 0
+        later = [change for change in log if change.seq > since]
+        end(engine, connection, shown.guid, refused_by_column(later, local.unreadable))
     _write_plan(connection, shown, local, actions, unsent, view.writes)
     if local is not None and local.table == table:
         settled = _agreed(shown, log) - unsent - local.unreadable.keys()
@@ -441,6 +448,7 @@ def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
     """Unsent edits of columns that the item's new kind does not have: kept, since they can't go."""
     dirty = (shown.base.dirty if shown.base else None) or {}
     homeless = dirty.keys() & fields_of(local.table).keys() - fields_of(shown.item.table).keys()
+    homeless -= local.unreadable.keys()  # whose changes are refused, and keep what was written
     return [
         ConflictRecord(
             *(local.table, shown.guid, column, dirty[column], local.values[column], None),
@@ -466,7 +474,8 @@ def _write_plan(
 ) -> None:
     """Carry out what a plan says about the mirror; the rest waits in the base."""
     table, guid = shown.item.table, shown.guid
-    kept = set(unsent) | (set(local.unreadable) if local else set())
+    stays = local is not None and local.table == table
+    kept = set(unsent) | (set(local.unreadable) if local is not None and stays else set())
     for action in actions:
         match action:
             case InsertRow():

@@ -25,7 +25,7 @@ from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
 from hisync.plan.merge import Row, plan_row
-from hisync.plan.proof import Ending, end_changes, last_edits
+from hisync.plan.proof import Ending, end_changes, last_edits, refused_by_column
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"
@@ -126,9 +126,9 @@ def leave_by_absence(
         items[leaver.base.guid] = created_anew or leaver.base.guid in elsewhere
         if leaver.intent is not None:
             intents.forget_intents(connection, [leaver.base.guid])
-        seqs = [change.seq for change in leaver.log]
-        state, note = ("pending", None) if created_anew else ("merged", GONE)
-        endings = [Ending(seq, state, note) for seq in seqs]
+        endings = [Ending(change.seq, "pending") for change in leaver.log]
+        if not created_anew:
+            endings = _endings(leaver)
         end(engine, connection, leaver.base.guid, endings)
     leave_with_items(engine, connection, items, GONE)
     writes.flush(connection, engine.clock.now())
@@ -136,6 +136,17 @@ def leave_by_absence(
     _log_unlogged(engine, connection, again)
     report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
+
+
+def _endings(leaver: Leaver) -> list[Ending]:
+    """How the changes of a row end that hiTask shows no more.
+
+    What can't be read is in no record of what left: its change is refused, and keeps it.
+    """
+    unreadable = leaver.local.unreadable if leaver.local is not None else {}
+    refused = refused_by_column(leaver.log, unreadable)
+    seen = {ending.seq for ending in refused}
+    return [*refused, *(Ending(c.seq, "merged", GONE) for c in leaver.log if c.seq not in seen)]
 
 
 def _put_in_elsewhere(connection: Connection, leavers: Iterable[Leaver]) -> set[str]:
