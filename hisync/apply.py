@@ -367,13 +367,15 @@ def _apply_to_dirty(
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
-    if local is not None and local.table != table:
+    moved = local is not None and local.table != table
+    left = local.unreadable if local is not None and moved else {}
+    unsent -= left.keys()
+    _write_plan(connection, shown, local, actions, unsent, view.writes)
+    if left:
         # What can't be read can't be taken along either: refused here as the push would.
-        unsent -= local.unreadable.keys()
         since = intent.last_seq if intent is not None else 0
         later = [change for change in log if change.seq > since]
-        end(engine, connection, shown.guid, refused_by_column(later, local.unreadable))
-    _write_plan(connection, shown, local, actions, unsent, view.writes)
+        end(engine, connection, shown.guid, refused_by_column(later, left))
     if local is not None and local.table == table:
         settled = _agreed(shown, log) - unsent - local.unreadable.keys()
         view.writes.set(table, shown.guid, {c: shown.values[c] for c in settled})

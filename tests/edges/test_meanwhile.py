@@ -232,6 +232,15 @@ PUSHES = table(
         then=[titles("again", "other")],
     ),
     Edge(
+        "put in again while it is deleted: what left is kept as it was",
+        given={**TASK, "other": {}},
+        when=[DELETE, during(ERASE, "INSERT INTO tasks (guid, title) VALUES (:task, 'again')")],
+        there={"task": {"title": "again"}},
+        log=["delete done", "insert done"],
+        removed=["task: deleted here"],
+        then=[keeps_title("task", "base")],
+    ),
+    Edge(
         "edited while it is archived: explained, and kept among the removed",
         given=TASK,
         when=["UPDATE tasks SET archived = true", during(ARCHIVE, AGAIN)],
