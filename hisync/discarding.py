@@ -176,7 +176,8 @@ def _take_back_row(
     if change not in shown:
         subject.discard([change])
         return Decided(change.seq, True, "discarded: the row stays, as hiTask has brought it back")
-    start = _start(shown, change)
+    moved = local is not None and shown[-1].op == "delete"  # put in there, deleted here: one act
+    start = shown[0] if moved else _start(shown, change)
     ended = [c for c in shown if c.seq >= start.seq]
     for on_its_way in (c for c in ended if c.state in IN_FLIGHT):
         what = IN_FLIGHT[on_its_way.state]

@@ -873,3 +873,28 @@ def test_an_edit_of_what_the_new_kind_lacks_can_be_tried_again(world: World) -> 
     assert "short_name" in text
     world.sync()
     assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID)["title"] == "ours"
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_row_moved_to_the_table_that_its_item_came_to_can_be_taken_back(
+    world: World, taken: int
+) -> None:
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'base')", GUID)
+    world.sync()
+    world.sync()
+    number = int(world.one("SELECT id FROM tasks WHERE guid = ?", GUID)["id"])
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute("INSERT INTO notes (guid, title) VALUES (?, 'ours')", (GUID,))
+        client.execute("DELETE FROM tasks WHERE guid = ?", (GUID,))
+        client.execute("COMMIT")
+    convert(world, number, 4)
+    world.sync(pull_only=True)
+    both = world.sql("SELECT seq, op FROM change_log WHERE finished_at IS NULL ORDER BY seq")
+    assert [change["op"] for change in both] == ["insert", "delete"]
+    assert discard(world, both[taken]["seq"])[0][1]
+    assert world.sql("SELECT 1 FROM change_log WHERE finished_at IS NULL") == []
+    world.service.reset_log()
+    world.sync()
+    assert world.service.model.item(number).title == "base"
+    assert world.one("SELECT title FROM notes WHERE guid = ?", GUID)["title"] == "base"
