@@ -263,6 +263,36 @@ def test_a_row_moved_with_its_total_is_done(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.parametrize("refused", ["", "by the first", "by the other"])
+def test_an_entry_put_in_again_for_another_item_is_done_when_that_has_it(
+    world: World, refused: str
+) -> None:
+    first = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'other')", OTHER)
+    world.sync()
+    other = int(world.one("SELECT id FROM tasks WHERE guid = ?", OTHER)["id"])
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute(f"DELETE FROM time_entries WHERE guid = '{ENTRY}'")
+        client.execute(LOG.replace("?, ?, ?", f"'{ENTRY}', '{OTHER}', 45"))
+        client.execute("COMMIT")
+    if refused:
+        number = first if refused == "by the first" else other
+        world.service.faults.add(
+            Fault("status", "PUT", f"/item/{number}", status=400, code=25, count=0)
+        )
+    world.sync()
+    world.sync()
+    assert (spent(world, first), spent(world, other)) == ((45, 0) if refused else (0, 45))
+    assert states(world)[1:] == (
+        [("delete", "rejected"), ("insert", "rejected")]
+        if refused
+        else [("delete", "merged"), ("insert", "done")]
+    )
+    adds_up(world)
+
+
 def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET time_spent_minutes = 999 WHERE guid = ?", TASK)
