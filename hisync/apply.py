@@ -12,16 +12,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
 from hisync.adoption import adopt, learn_guid_habit
 from hisync.arrival import Arrival, finish_write
 from hisync.change import Change
-from hisync.endings import reject
+from hisync.endings import end, reject
 from hisync.engine import Engine
 from hisync.identity import Identities, identify
+from hisync.intruders import settle_intruders
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
 from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
 from hisync.mirror import changes, dialects, intents, rows, state
@@ -37,6 +38,7 @@ from hisync.plan.proof import (
     base_after_write,
     columns_edited_after,
     last_edits,
+    refused_by_column,
     unsent_columns,
     was_deleted,
 )
@@ -76,6 +78,16 @@ class Shown:
         if self.base is not None:
             return self.base.table
         return self.intent.table if self.intent is not None else self.item.table
+
+    @property
+    def table(self) -> str:
+        """The table that it belongs to."""
+        return self.item.table
+
+    @property
+    def dirty(self) -> Mapping[str, Any]:
+        """The base cells of what people changed."""
+        return (self.base.dirty if self.base else None) or {}
 
     @property
     def row(self) -> Values:
@@ -240,6 +252,9 @@ def _load_view(
 ) -> _View:
     keys = {(s.table_before, s.guid) for s in shown}
     local = rows.load_every(connection, keys)
+    moving = [s for s in shown if s.table_before != s.table]
+    if moving:
+        settle_intruders(engine, connection, moving, local)
     # Only what is dirty or in flight has changes to look at.
     unsettled = [s for s in shown if s.base is None or s.base.dirty or s.intent]
     busy = [s.guid for s in unsettled]
@@ -352,7 +367,15 @@ def _apply_to_dirty(
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
+    moved = local is not None and local.table != table
+    left = local.unreadable if local is not None and moved else {}
+    unsent -= left.keys()
     _write_plan(connection, shown, local, actions, unsent, view.writes)
+    if left:
+        # What can't be read can't be taken along either: refused here as the push would.
+        since = intent.last_seq if intent is not None else 0
+        later = [change for change in log if change.seq > since]
+        end(engine, connection, shown.guid, refused_by_column(later, left))
     if local is not None and local.table == table:
         settled = _agreed(shown, log) - unsent - local.unreadable.keys()
         view.writes.set(table, shown.guid, {c: shown.values[c] for c in settled})
@@ -427,6 +450,7 @@ def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
     """Unsent edits of columns that the item's new kind does not have: kept, since they can't go."""
     dirty = (shown.base.dirty if shown.base else None) or {}
     homeless = dirty.keys() & fields_of(local.table).keys() - fields_of(shown.item.table).keys()
+    homeless -= local.unreadable.keys()  # whose changes are refused, and keep what was written
     return [
         ConflictRecord(
             *(local.table, shown.guid, column, dirty[column], local.values[column], None),
@@ -452,7 +476,8 @@ def _write_plan(
 ) -> None:
     """Carry out what a plan says about the mirror; the rest waits in the base."""
     table, guid = shown.item.table, shown.guid
-    kept = set(unsent) | (set(local.unreadable) if local else set())
+    stays = local is not None and local.table == table
+    kept = set(unsent) | (set(local.unreadable) if local is not None and stays else set())
     for action in actions:
         match action:
             case InsertRow():

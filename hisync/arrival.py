@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.endings import end
 from hisync.engine import Engine
-from hisync.items import Values, fields_of, same_value
+from hisync.items import SPENT, Values, fields_of, same_value
 from hisync.ledger import carried_entries, finish_entries
 from hisync.mirror import changes, intents
 from hisync.mirror.cells import cell_text
@@ -50,7 +50,8 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
     _finish_time(engine, connection, arrival)
     carried = [change for change in arrival.log if change.seq <= intent.last_seq]
     later = columns_edited_after(intent.table, arrival.log, intent.last_seq)
-    waiting = {column for column in arrival.unsent if column not in later}
+    # A total that is left to send is that of entries, which say themselves what becomes of it.
+    waiting = {column for column in arrival.unsent if column not in later} - {SPENT}
     endings: list[Ending] = []
     if not waiting & intent.sent.keys() and intent.op in {"create", "update"}:
         refused, notes = _verify(arrival)

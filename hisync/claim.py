@@ -95,7 +95,7 @@ def claim(engine: Engine, connection: Connection, steps: Sequence[Step]) -> list
         fresh = _plan_again(engine, connection, step, candidate, alone)
         if fresh is None or (len(steps) > 1 and not goes_beside_others(fresh)):
             continue  # a row that was moved or taken away meanwhile waits for the next round
-        carried += [c.seq for c in _carried(candidate.log, candidate.entries, fresh.send)]
+        carried += fresh.carries
         claims.append(_claimed(engine, fresh, candidate, scene))
     now = engine.clock.now()
     intents.save_intents(connection, [each.intent for each in claims])
@@ -264,6 +264,7 @@ def _step(
         parent=values.get("parent_guid"),
         last_seq=max((c.seq for c in carried), default=0) or state.load(connection).folded_seq,
         attempts=max((c.attempts for c in carried), default=0),
+        carries=tuple(c.seq for c in carried),
     )
 
 
@@ -281,7 +282,8 @@ def _end_without_request(
         unsent |= {"archived"}  # goes out in a request of its own, after the rest
     if SPENT not in unsent:
         finish_entries(engine, connection, candidate.entries)
-    endings = end_changes(log, unsent=unsent, refused=refused)
+    # A row put in does not wait for its entries' total: it may be refused, and the row is there.
+    endings = end_changes(log, unsent=unsent - {SPENT}, refused=refused)
     end(engine, connection, candidate.guid, endings)
     before = candidate.before
     settled = ({*refused, *(base.dirty or ())} if base is not None else set()) - unsent

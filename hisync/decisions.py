@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from hisync.change import Change
 from hisync.errors import HisyncError
-from hisync.items import Field, FieldType, Value, same_value
+from hisync.items import SPENT, Field, FieldType, Value, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import changes, rows
 from hisync.mirror.base import Base
@@ -87,7 +87,8 @@ class Subject:
         """Those of them that the row still shows.
 
         A deleted row that hiTask has changed since comes back as hiTask has it, without anybody
-        putting it in: the deletion and what was before it have no effect any more.
+        putting it in: the deletion and what was before it have no effect any more. One that people
+        moved to the table that its item came to as well ends in a deletion, too, but differs.
         """
         shown: list[Change] = []
         for change in self.unfinished:
@@ -95,7 +96,12 @@ class Subject:
                 shown.clear()
             shown.append(change)
         came_back = shown and shown[-1].op == "delete" and self.local is not None
-        return [] if came_back else shown
+        return [] if came_back and not self._differs else shown
+
+    @property
+    def _differs(self) -> bool:
+        """Whether the row has something to send besides the time spent on it."""
+        return self.base is not None and bool((self.base.dirty or {}).keys() - {SPENT})
 
     def later(self, change: Change) -> list[Change]:
         """What was changed after it, unless that was taken back."""

@@ -103,6 +103,9 @@ def _take_back_cells(
     restored: dict[str, Value] = {}
     told: list[str] = []
     for column in change.new_values:
+        if column not in fields_of(subject.table):  # its item was of another kind then
+            told.append(f"{subject.table} has no {column}")
+            continue
         others = [c.seq for c in _standing(subject, change, base) if c.touches(column)]
         if column not in ours or (base is not None and not others):
             restored[column] = known.get(column)
@@ -173,7 +176,8 @@ def _take_back_row(
     if change not in shown:
         subject.discard([change])
         return Decided(change.seq, True, "discarded: the row stays, as hiTask has brought it back")
-    start = _start(shown, change)
+    moved = local is not None and shown[-1].op == "delete"  # put in there, deleted here: one act
+    start = shown[0] if moved else _start(shown, change)
     ended = [c for c in shown if c.seq >= start.seq]
     for on_its_way in (c for c in ended if c.state in IN_FLIGHT):
         what = IN_FLIGHT[on_its_way.state]

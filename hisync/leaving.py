@@ -25,10 +25,11 @@ from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
 from hisync.plan.merge import Row, plan_row
-from hisync.plan.proof import Ending, end_changes, last_edits
+from hisync.plan.proof import Ending, end_changes, last_edits, refused_by_column
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"
+_OUT_OF_SIGHT = "the item was being archived by then: it is in hiTask's archive, not deleted"
 _REASONS = {"delete": "deleted here", "archive": "archived here"}
 
 
@@ -84,7 +85,9 @@ def leave_by_own_write(
     base, local, writes = leaver.base, leaver.local, Writes()
     carried = [change for change in leaver.log if change.seq <= intent.last_seq]
     later = [change for change in leaver.log if change.seq > intent.last_seq]
-    values = local.values if local else bases.base_values(base, None)
+    values = local.values if local else {}
+    if local is None or intent.op == "delete":  # what was put in again since is not what left
+        values = bases.base_values(base, local.values if local else None)
     writes.forgotten.append(base.guid)
     writes.removed.append(RemovedRow(base.table, base.guid, base.id, values, _REASONS[intent.op]))
     if local is not None and intent.op == "delete":
@@ -92,7 +95,11 @@ def leave_by_own_write(
     elif local is not None:
         writes.take_out(base.table, base.guid)
         reject(engine, connection, base.guid, later, "the item is archived: restore it first")
+    elif intent.op == "archive":
+        over = [Ending(change.seq, "merged", _OUT_OF_SIGHT) for change in later]
+        end(engine, connection, base.guid, over)
     stays = local is not None and intent.op == "delete"
+    stays = stays or base.guid in _put_in_elsewhere(connection, [leaver])
     leave_with_items(engine, connection, {base.guid: stays}, _REASONS[intent.op])
     writes.flush(connection, engine.clock.now())
     end(engine, connection, base.guid, end_changes(carried, sent=True))
@@ -110,18 +117,20 @@ def leave_by_absence(
     writes = Writes()
     again: list[Base] = []
     items: dict[str, bool] = {}
+    leavers = list(leavers)
+    elsewhere = _put_in_elsewhere(connection, leavers)
     for leaver in leavers:
         if leaver.intent is not None and leaver.by_own_write:
             leave_by_own_write(engine, connection, leaver, leaver.intent)
             continue
         created_anew = _plan_leaving(engine, leaver, writes)
         again += [leaver.base] if created_anew else []
-        items[leaver.base.guid] = created_anew
+        items[leaver.base.guid] = created_anew or leaver.base.guid in elsewhere
         if leaver.intent is not None:
             intents.forget_intents(connection, [leaver.base.guid])
-        seqs = [change.seq for change in leaver.log]
-        state, note = ("pending", None) if created_anew else ("merged", GONE)
-        endings = [Ending(seq, state, note) for seq in seqs]
+        endings = [Ending(change.seq, "pending") for change in leaver.log]
+        if not created_anew:
+            endings = _endings(leaver)
         end(engine, connection, leaver.base.guid, endings)
     leave_with_items(engine, connection, items, GONE)
     writes.flush(connection, engine.clock.now())
@@ -129,6 +138,23 @@ def leave_by_absence(
     _log_unlogged(engine, connection, again)
     report_conflicts(engine.log, writes.conflicts)
     return len(writes.removed), len(writes.conflicts)
+
+
+def _endings(leaver: Leaver) -> list[Ending]:
+    """How the changes of a row end that hiTask shows no more.
+
+    What can't be read is in no record of what left: its change is refused, and keeps it.
+    """
+    unreadable = leaver.local.unreadable if leaver.local is not None else {}
+    refused = refused_by_column(leaver.log, unreadable)
+    seen = {ending.seq for ending in refused}
+    return [*refused, *(Ending(c.seq, "merged", GONE) for c in leaver.log if c.seq not in seen)]
+
+
+def _put_in_elsewhere(connection: Connection, leavers: Iterable[Leaver]) -> set[str]:
+    """The rows that people moved to another table, to be created anew as items of that kind."""
+    deleted = {leaver.base.guid for leaver in leavers if leaver.local is None}
+    return deleted & rows.parents_of(connection, deleted).keys()
 
 
 def _leave_lost_parents(connection: Connection, again: Iterable[Base]) -> None:

@@ -102,7 +102,7 @@ def check_entries(
         if reason:
             _undo(engine, connection, guid, now.get(guid), before[guid])
             reject(engine, connection, guid, entry_log, reason)
-        elif _minutes(now.get(guid)) == _minutes(before[guid]):
+        elif _moves_nothing(now.get(guid), before[guid]):
             _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
             _finish(engine, connection, guid, entry_log, sent=guid in now)
         else:
@@ -167,6 +167,12 @@ def _minutes(cells: Cells | None) -> int:
     return counted((cells or {}).get("minutes"))
 
 
+def _moves_nothing(now: Cells | None, before: Cells | None) -> bool:
+    """Whether no total changes: put in again for another item, an entry changes two."""
+    items = {cells.get("item_guid") for cells in (now, before) if cells is not None}
+    return _minutes(now) == _minutes(before) and len(items) == 1
+
+
 def _undo(
     engine: Engine, connection: Connection, guid: str, now: Cells | None, before: Cells | None
 ) -> None:
@@ -176,9 +182,25 @@ def _undo(
         values = {c: v for c, v in now.items() if c != "guid" and v is not None}
         gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
         records.record_removed(connection, [gone], engine.clock.now())
-    item = (now or before or {}).get("item_guid")
+    took, gave = ((cells or {}).get("item_guid") for cells in (now, before))
+    if took is not None and gave is not None and took != gave:
+        # hiTask may have taken the minutes from the one item before it refused them for the other.
+        _keep_total(connection, str(gave))
+        time_entries.move_total(connection, str(took), -_minutes(now))
+        time_entries.move_total(connection, str(gave), _minutes(before))
+        return
+    item = took or gave
     if item is not None and (minutes := _minutes(before) - _minutes(now)):
         time_entries.move_total(connection, str(item), minutes)
+
+
+def _keep_total(connection: Connection, item_guid: str) -> None:
+    """Note as hiTask's the total that an item has, before it changes here."""
+    base = bases.load_bases(connection, [item_guid]).get(item_guid)
+    row = rows.load_rows(connection, base.table, [item_guid]).get(item_guid) if base else None
+    if base is not None and row is not None and SPENT not in (base.dirty or {}):
+        dirty = {**(base.dirty or {}), SPENT: row.values[SPENT]}
+        bases.save_bases(connection, [replace(base, dirty=dirty)])
 
 
 def _fill_in(
@@ -233,12 +255,23 @@ def _entries_of(connection: Connection, item_guid: str) -> list[Change]:
     return sorted(every, key=lambda change: change.seq)
 
 
-def carried_entries(connection: Connection, intent: Intent) -> list[Change]:
-    """The unfinished changes of entries that the total of a write carries, oldest first."""
+def carried_entries(
+    connection: Connection, intent: Intent, *, given_away: bool = False
+) -> list[Change]:
+    """The unfinished changes of entries that the total of a write carries, oldest first.
+
+    Args:
+        connection: a transaction.
+        intent: the write.
+        given_away: whether to name also those of entries that were put in again for another item,
+            whose total is what they wait for.
+    """
     if SPENT not in intent.sent:
         return []
-    log = _entries_of(connection, intent.guid)
-    return [change for change in log if change.seq <= intent.last_seq]
+    log = [c for c in _entries_of(connection, intent.guid) if c.seq <= intent.last_seq]
+    now = time_entries.load_entries(connection, {change.guid for change in log})
+    elsewhere = {guid for guid, cells in now.items() if cells["item_guid"] != intent.guid}
+    return [change for change in log if given_away or change.guid not in elsewhere]
 
 
 def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:

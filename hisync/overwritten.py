@@ -154,10 +154,10 @@ def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:
 
 def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:
     """A title that was only sent along undid someone's rename: theirs goes out again."""
-    guid, table = claimed.intent.guid, claimed.intent.table
+    guid = claimed.intent.guid
     base = bases.load_bases(connection, [guid]).get(guid)
     if base is None or "title" in (base.dirty or {}):
         return
     dirty = {**(base.dirty or {}), "title": claimed.before.get("title")}
-    rows.set_cells(connection, table, guid, {"title": title})
+    rows.set_cells(connection, base.table, guid, {"title": title})  # it may have moved by now
     bases.save_bases(connection, [replace(base, dirty=dirty)])

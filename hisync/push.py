@@ -230,9 +230,11 @@ def _finish(engine: Engine, answered: Sequence[_Sent], pushed: Pushed) -> StopEr
             items = [item for _, item in sent]
             apply_items(engine, connection, items, live=None, answering=answering)
         for each, _ in proven:
-            if each.item is None and each.claimed.base is not None:
-                leaver = load_leavers(connection, [each.claimed.base])[0]
-                leave_by_own_write(engine, connection, leaver, each.claimed.intent)
+            if each.item is None:
+                # Of a row that was deleted meanwhile, only the base knows by now what it said.
+                known = bases.load_bases(connection, [each.claimed.intent.guid]).values()
+                for leaver in load_leavers(connection, known):
+                    leave_by_own_write(engine, connection, leaver, each.claimed.intent)
         conflicts = sum(record_overwritten(engine, connection, over) for _, over in proven)
     pushed.conflicts += conflicts
     pushed.sent += len(proven)

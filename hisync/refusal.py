@@ -59,7 +59,8 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
 
 def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
-    reject_entries(engine, connection, carried_entries(connection, intent), reason)
+    lost = carried_entries(connection, intent, given_away=True)
+    reject_entries(engine, connection, lost, reason)
     intents.forget_intents(connection, [intent.guid])
     # Even without changes: they may have ended already, for a cell that was refused here.
     log = changes.unfinished(connection, [intent.guid])

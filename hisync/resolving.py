@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import orjson
 from sqlalchemy import Connection
 
 from hisync.decisions import DecisionError, same_as_logged
-from hisync.items import fields_of
+from hisync.items import TABLES, fields_of
 from hisync.mirror import changes, records, rows
 from hisync.mirror.cells import UnreadableCellError
 from hisync.mirror.rows import LocalRow
@@ -116,7 +117,10 @@ def _take_deletion(connection: Connection, sight: Sight) -> tuple[int | None, st
 def _changed_since(connection: Connection, sight: Sight, row: LocalRow) -> str | None:
     """What somebody did to a row since it came back, None if nothing is known of."""
     came_back: dict[str, Any] = orjson.loads(sight.conflict["remote_value"] or "{}")
-    log = changes.history(connection, [row.guid]).get((row.table, row.guid), [])
+    # What is over stays in the log of the table that the row was in then.
+    logs = changes.history(connection, [row.guid]).items()
+    log = [c for (table, _), entries in logs if table in TABLES for c in entries]
+    log.sort(key=attrgetter("seq"))
     deletion = next((c for c in reversed(log) if c.op == "delete"), None)
     expected = dict(came_back)
     if deletion is not None:

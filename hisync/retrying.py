@@ -115,6 +115,9 @@ def _update_again(subject: Subject, change: Change, local: LocalRow) -> Decided:
     wanted: dict[str, Any] = {}
     left: list[str] = []
     for column, cell in change.new_values.items():
+        if column not in fields_of(subject.table):  # its item was of another kind then
+            left.append(f"{column} is left: {subject.table} has no such column")
+            continue
         if _holds(local, column, [cell]):
             continue
         why = _why_not(subject, change, column, local)

@@ -30,7 +30,7 @@ from hisync.mirror.tables import (
     users,
 )
 
-_NUMBERS: Final = select(sync_base.c.guid, sync_base.c.id)
+_NUMBERS: Final = select(sync_base.c.guid, sync_base.c.id, sync_base.c.table_name)
 _HAS_WORK: Final = select(
     exists().where(change_log.c.finished_at.is_(None), change_log.c.table_name == COMMENTS)
     | exists().where(sync_intents.c.table_name == COMMENTS)
@@ -179,12 +179,16 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
     """These items, those that have a row or are on hiTask."""
     wanted = list(guids)
     found: dict[str, Place] = {}
+    tables: dict[str, str] = {}
     for row in rows_among(connection, _NUMBERS, sync_base.c.guid, wanted):
         found[row["guid"]] = Place(row["guid"], row["id"])
+        tables[row["guid"]] = row["table_name"]
     for name, table in ITEM_TABLES.items():
         query = _standing(connection.dialect.name, name)
         for row in rows_among(connection, query, table.c.guid, wanted):
             known = found.get(row["guid"])
+            if tables.get(row["guid"], name) != name:
+                continue  # moved here from the table of an item that is still to be deleted
             found[row["guid"]] = Place(
                 guid=row["guid"],
                 id=known.id if known else None,

@@ -34,6 +34,7 @@ class Step:
         parent: the key of its parent, as people see it or saw it last.
         last_seq: the newest change that is included.
         attempts: how often its changes were sent already.
+        carries: the changes that are included; what planning has ended is not among them.
         deletion: whether it goes by `safety.max_push_deletes`.
     """
 
@@ -43,6 +44,7 @@ class Step:
     parent: str | None
     last_seq: int
     attempts: int
+    carries: Sequence[int] = ()
 
     @property
     def deletion(self) -> bool:

@@ -1,7 +1,7 @@
 """What the arrival of our own write proves about the base, and how its changes end.
 
 Pure. Public: `base_after_write`, `arrived_as`, `columns_edited_after`, `last_edits`,
-`end_changes`, `Ending`, `unsent_columns`, `was_deleted`, `VANISHED`.
+`end_changes`, `refused_by_column`, `Ending`, `unsent_columns`, `was_deleted`, `VANISHED`.
 """
 
 from __future__ import annotations
@@ -131,6 +131,16 @@ class Ending:
     error: str | None = None
 
 
+def refused_by_column(changes: Iterable[Change], refused: Mapping[str, str]) -> list[Ending]:
+    """How the changes end that wrote a refused column; `refused` has the reason by column."""
+    endings = []
+    for change in changes:
+        reasons = [why for column, why in refused.items() if change.touches(column)]
+        if reasons:
+            endings.append(Ending(change.seq, "rejected", "; ".join(reasons)))
+    return endings
+
+
 def end_changes(
     changes: Iterable[Change],
     *,
@@ -147,14 +157,14 @@ def end_changes(
         sent: whether the rest went out just now: the last one is done, the others merged into
             it. Otherwise they cancelled out, or hiTask had the same already.
     """
-    endings: list[Ending] = []
-    over: list[Change] = []
-    for change in changes:
-        reasons = [why for column, why in (refused or {}).items() if change.touches(column)]
-        if reasons:
-            endings.append(Ending(change.seq, "rejected", "; ".join(reasons)))
-        elif not any(change.touches(column) for column in unsent):
-            over.append(change)
+    changes = list(changes)
+    endings = refused_by_column(changes, refused or {})
+    seen = {ending.seq for ending in endings}
+    over = [
+        change
+        for change in changes
+        if change.seq not in seen and not any(change.touches(column) for column in unsent)
+    ]
     for change in over:
         done = sent and change is over[-1]
         endings.append(Ending(change.seq, "done" if done else "merged"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from hisync.items import FIELDS, Access
-from tests.edges.acts import deletes, edits, sql, sync
+from tests.edges.acts import deletes, during, edits, sets, sql, sync
 from tests.edges.edge import Edge, check_peace, run_edge, table
 from tests.edges.house import House
 from tests.edges.scene import make_scene
@@ -230,6 +230,37 @@ TEXTS = {
         here={"task": {"tags": '["theirs"]'}},
         log=["update rejected: tags"],
         writes=[],
+    ),
+    Edge(
+        "an unreadable cell in a row whose item becomes one of another kind: refused by name",
+        given={"task": {"due_date": "2026-05-01T10:00:00.000+00:00"}, "other": {}},
+        when=[
+            "UPDATE tasks SET due_date = 'tomorrow', color = 2 WHERE guid = :task",
+            sets("task", category=4),
+        ],
+        there={"task": {"due_date": "2026-05-01T10:00:00.000+00:00", "color": 2}},
+        here={"task": {"table": "notes", "due_date": "2026-05-01 10:00:00.000000"}},
+        log=["update rejected: due_date"],
+    ),
+    Edge(
+        "the same while an earlier edit of it is sent: only what can't be read is refused",
+        given={"task": {"due_date": "2026-05-01T10:00:00.000+00:00"}, "other": {}},
+        when=[
+            "UPDATE tasks SET due_date = '2026-06-01' WHERE guid = :task",
+            during("PUT /item/*", sets("task", category=4)),
+            during("PUT /item/*", "UPDATE tasks SET due_date = 'tomorrow' WHERE guid = :task"),
+        ],
+        there={"task": {"due_date": "2026-06-01T00:00:00.000+00:00"}},
+        here={"task": {"table": "notes", "due_date": "2026-06-01 00:00:00.000000"}},
+        log=["update done", "update rejected: due_date"],
+    ),
+    Edge(
+        "an unreadable cell in a row whose item is gone: refused by name",
+        given={"task": {}, "other": {}},
+        when=["UPDATE tasks SET tags = 'a,b' WHERE guid = :task", deletes("task")],
+        there={"task": None},
+        log=["update rejected: tags"],
+        removed=["task: gone from hiTask"],
     ),
     Edge(
         "a row with an unreadable cell is deleted",

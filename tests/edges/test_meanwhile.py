@@ -42,6 +42,17 @@ def titles(*wanted: str) -> Callable[[Scene], None]:
     return ask
 
 
+def keeps_title(name: str, title: str) -> Callable[[Scene], None]:
+    """What left the mirror is kept with its title."""
+
+    def ask(scene: Scene) -> None:
+        query = "SELECT last_values AS kept FROM removed_rows WHERE row_guid = ?"
+        (row,) = scene.ask(query, scene.guid(name))
+        assert f'"{title}"' in str(row["kept"])
+
+    return ask
+
+
 PUSHES = table(
     *(
         Edge(
@@ -60,6 +71,18 @@ PUSHES = table(
         when=[RENAME, during(PUT, AGAIN), fault("PUT /item/*:drop_after:1"), sync],
         there={"task": {"title": "newer"}},
         log=["update done", "update done"],
+    ),
+    Edge(
+        "a cell that can't be read, while another row is sent: refused by name, the rest goes out",
+        given={**TASK, "other": {}},
+        when=[
+            "UPDATE tasks SET color = 3 WHERE guid = :other",
+            RENAME,
+            during(PUT, "UPDATE tasks SET due_date = 'infinity' WHERE guid = :task"),
+        ],
+        there={"task": {"title": "ours", "due_date": None}},
+        log=["update done", "update done", "update rejected: due_date"],
+        writes=["PUT other", "PUT task"],
     ),
     Edge(
         "back to the old value while the new one is sent",
@@ -209,6 +232,15 @@ PUSHES = table(
         then=[titles("again", "other")],
     ),
     Edge(
+        "put in again while it is deleted: what left is kept as it was",
+        given={**TASK, "other": {}},
+        when=[DELETE, during(ERASE, "INSERT INTO tasks (guid, title) VALUES (:task, 'again')")],
+        there={"task": {"title": "again"}},
+        log=["delete done", "insert done"],
+        removed=["task: deleted here"],
+        then=[keeps_title("task", "base")],
+    ),
+    Edge(
         "edited while it is archived: explained, and kept among the removed",
         given=TASK,
         when=["UPDATE tasks SET archived = true", during(ARCHIVE, AGAIN)],
@@ -221,7 +253,10 @@ PUSHES = table(
         given=TASK,
         when=["UPDATE tasks SET archived = true", during(ARCHIVE, DELETE, after=True)],
         there={"task": None},
+        log=["update done", "delete merged: in hiTask's archive, not deleted"],
         writes=["ARCHIVE"],
+        removed=["task: archived here"],
+        then=[keeps_title("task", "base")],
     ),
     Edge(
         "taken back while it is archived, too late",

@@ -205,6 +205,21 @@ WRITES = table(
         conflicts=["title: base / base / theirs -> remote"],
     ),
     Edge(
+        "PUT wants a title, and a colleague renames and converts: neither is lost",
+        traits=["put_needs_guid_and_title"],
+        given={**TASK, "first": {}},
+        when=[
+            "UPDATE tasks SET color = 1 WHERE guid = :first",
+            sync,
+            "UPDATE tasks SET color = 4 WHERE guid = :task",
+            during("PUT /item/*", sets("task", category=4)),
+            during("PUT /item/*", edits("task", title="theirs")),
+        ],
+        there={"task": {"color": 4, "title": "theirs", "category": 4}},
+        here={"task": {"table": "notes", "title": "theirs"}},
+        conflicts=["title: base / base / theirs -> remote"],
+    ),
+    Edge(
         "DELETE knows guids only",
         traits=["delete_by=guid"],
         given=TASK,

@@ -10,6 +10,7 @@ from tests.edges.acts import (
     fault,
     one_transaction,
     refused,
+    sets,
     sql,
     sync,
 )
@@ -552,6 +553,49 @@ STATES = table(
         there={"task": {"title": "base", "category": 4}},
         here={"task": {"table": "notes"}},
         writes=["DELETE task", "POST"],
+    ),
+    Edge(
+        "a row moved to another table with a comment: said on the new item",
+        given={**TASK, "other": {}},
+        rules={"comments": True},
+        when=[
+            one_transaction(
+                "INSERT INTO notes (guid, title) SELECT guid, title FROM tasks WHERE guid = :task",
+                "DELETE FROM tasks WHERE guid = :task",
+            ),
+            "INSERT INTO comments (item_guid, message) VALUES (:task, 'said')",
+            sync,
+        ],
+        there={"task": {"category": 4, "last_comment": "said"}},
+        log=["insert done", "delete done", "insert done"],
+    ),
+    Edge(
+        "a row moved to another table, and its item likewise there: the edits of both stand",
+        given={**TASK, "other": {}},
+        when=[
+            one_transaction(
+                "INSERT INTO notes (guid, title, message, color) VALUES (:task, 'ours', 'more', 3)",
+                "DELETE FROM tasks WHERE guid = :task",
+            ),
+            sets("task", category=4, message="theirs", color=7),
+        ],
+        there={"task": {"title": "ours", "message": "theirs", "color": 7, "category": 4}},
+        here={"task": {"table": "notes"}},
+        conflicts=["message: None / more / theirs -> remote"],
+        writes=["PUT task"],
+    ),
+    Edge(
+        "a second row with an item's guid where the item goes to: refused, and kept",
+        given={**TASK, "other": {}},
+        when=[
+            "INSERT INTO notes (guid, title) VALUES (:task, 'ours')",
+            "UPDATE tasks SET color = 5 WHERE guid = :task",
+            sets("task", category=4),
+        ],
+        there={"task": {"title": "base", "color": 5, "category": 4}},
+        here={"task": {"table": "notes"}},
+        log=["insert rejected: its guid belongs to an item that came to notes", "update done"],
+        removed=["task: its guid belongs to an item that came to notes"],
     ),
     Edge(
         "a row moved to another table and back: nothing happened",

@@ -483,3 +483,25 @@ def test_the_preview_tells_how_many_histories_are_due(talk: World) -> None:
     assert preview(talk.engine).histories == 1
     talk.sync()
     assert preview(talk.engine).histories == 0
+
+
+def test_a_comment_on_a_row_moved_to_another_table_waits_for_its_new_item(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=3, rules={"max_push_deletes": 0})
+    make_item(world)
+    before = number_of(world)
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute("INSERT INTO notes (guid, title) VALUES (?, 'moved')", (ITEM,))
+        client.execute("DELETE FROM tasks WHERE guid = ?", (ITEM,))
+        client.execute("COMMIT")
+    say(world, "on the note")
+    world.sync()
+    assert world.service.model.comments(before) == []
+    world.engine.allow_deletes = 1
+    world.sync()
+    world.sync()
+    number = int(world.one("SELECT id FROM notes WHERE guid = ?", ITEM)["id"])
+    assert number != before
+    assert [unit.value for unit in world.service.model.comments(number)] == ["on the note"]

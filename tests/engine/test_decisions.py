@@ -832,3 +832,69 @@ def test_trying_again_sends_all_that_hitask_has_not_changed_since(world: World, 
             c: None if v in empty else v for c, v in cells.items()
         }
     assert_quiet(world)
+
+
+def convert(world: World, number: int, category: int) -> None:
+    """The item becomes one of another kind on hiTask."""
+    item = world.service.model.store.live[number]
+    item.values["category"] = category
+    world.service.model._touch(item)
+
+
+def edit_project(world: World) -> int:
+    """A project with an edit that waits, of what every kind has and of what only projects have."""
+    world.sql("INSERT INTO projects (guid, title) VALUES (?, 'base')", GUID)
+    world.sync()
+    world.sync()
+    number = int(world.one("SELECT id FROM projects WHERE guid = ?", GUID)["id"])
+    world.sql("UPDATE projects SET title = 'ours', short_name = 'OUR' WHERE guid = ?", GUID)
+    convert(world, number, 1)
+    return number
+
+
+def test_an_edit_of_what_the_new_kind_lacks_can_be_discarded(world: World) -> None:
+    edit_project(world)
+    world.sync(pull_only=True)
+    (change,) = world.sql("SELECT seq, state FROM change_log WHERE op = 'update'")
+    assert change["state"] == "pending"
+    assert discard(world, change["seq"])[0][1]
+    world.sync()
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID)["title"] == "base"
+    assert world.writes()[-1].startswith("POST")
+
+
+def test_an_edit_of_what_the_new_kind_lacks_can_be_tried_again(world: World) -> None:
+    edit_project(world)
+    sync_refused(world)
+    (change,) = world.sql("SELECT seq, state FROM change_log WHERE op = 'update'")
+    assert change["state"] == "rejected"
+    done, text = retry(world, change["seq"])[0][1:]
+    assert not done
+    assert "short_name" in text
+    world.sync()
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID)["title"] == "ours"
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_row_moved_to_the_table_that_its_item_came_to_can_be_taken_back(
+    world: World, taken: int
+) -> None:
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'base')", GUID)
+    world.sync()
+    world.sync()
+    number = int(world.one("SELECT id FROM tasks WHERE guid = ?", GUID)["id"])
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute("INSERT INTO notes (guid, title) VALUES (?, 'ours')", (GUID,))
+        client.execute("DELETE FROM tasks WHERE guid = ?", (GUID,))
+        client.execute("COMMIT")
+    convert(world, number, 4)
+    world.sync(pull_only=True)
+    both = world.sql("SELECT seq, op FROM change_log WHERE finished_at IS NULL ORDER BY seq")
+    assert [change["op"] for change in both] == ["insert", "delete"]
+    assert discard(world, both[taken]["seq"])[0][1]
+    assert world.sql("SELECT 1 FROM change_log WHERE finished_at IS NULL") == []
+    world.service.reset_log()
+    world.sync()
+    assert world.service.model.item(number).title == "base"
+    assert world.one("SELECT title FROM notes WHERE guid = ?", GUID)["title"] == "base"

@@ -230,6 +230,69 @@ def test_an_entry_without_an_item_is_refused(world: World) -> None:
     adds_up(world)
 
 
+def test_a_new_row_is_done_though_the_time_on_it_is_refused(world: World) -> None:
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=400, code=25))
+    world.sync()
+    assert world.sql("SELECT op, state FROM change_log WHERE table_name = 'tasks'") == [
+        {"op": "insert", "state": "done"}
+    ]
+    assert states(world) == [("insert", "rejected")]
+    adds_up(world)
+
+
+def test_a_row_moved_with_its_total_is_done(world: World) -> None:
+    task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute(
+            "INSERT INTO notes (guid, title, time_spent_minutes)"
+            f" SELECT guid, title, time_spent_minutes FROM tasks WHERE guid = '{TASK}'"
+        )
+        client.execute(f"DELETE FROM tasks WHERE guid = '{TASK}'")
+        client.execute("COMMIT")
+    world.sync()
+    number = int(world.one("SELECT id FROM notes WHERE guid = ?", TASK)["id"])
+    assert spent(world, number) == 45
+    assert world.sql("SELECT state FROM change_log WHERE table_name = 'notes'") == [
+        {"state": "done"}
+    ]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("refused", ["", "by the first", "by the other"])
+def test_an_entry_put_in_again_for_another_item_is_done_when_that_has_it(
+    world: World, refused: str
+) -> None:
+    first = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'other')", OTHER)
+    world.sync()
+    other = int(world.one("SELECT id FROM tasks WHERE guid = ?", OTHER)["id"])
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute(f"DELETE FROM time_entries WHERE guid = '{ENTRY}'")
+        client.execute(LOG.replace("?, ?, ?", f"'{ENTRY}', '{OTHER}', 45"))
+        client.execute("COMMIT")
+    if refused:
+        number = first if refused == "by the first" else other
+        world.service.faults.add(
+            Fault("status", "PUT", f"/item/{number}", status=400, code=25, count=0)
+        )
+    world.sync()
+    world.sync()
+    assert (spent(world, first), spent(world, other)) == ((45, 0) if refused else (0, 45))
+    assert states(world)[1:] == (
+        [("delete", "rejected"), ("insert", "rejected")]
+        if refused
+        else [("delete", "merged"), ("insert", "done")]
+    )
+    adds_up(world)
+
+
 def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET time_spent_minutes = 999 WHERE guid = ?", TASK)

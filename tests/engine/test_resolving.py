@@ -464,3 +464,18 @@ def test_a_resolution_beside_a_running_write_goes_out_next(world: World) -> None
     item = world.service.model.item(number)
     assert (item.title, item.get("message")) == ("ours", "being sent")
     assert_quiet(world)
+
+
+def test_a_row_that_came_back_is_left_if_it_was_edited_and_then_changed_kinds(
+    world: World,
+) -> None:
+    number = revive(world)
+    here(world, color=3)
+    world.sync()
+    item = world.service.model.store.live[number]
+    item.values["category"] = 4
+    world.service.model._touch(item)
+    world.sync()
+    assert cell(world, "color", "notes") == 3
+    with pytest.raises(DecisionError, match="edited the row since"):
+        resolve(world, 1, "local")

@@ -618,6 +618,20 @@ DELETIONS: Final = (
         log=["delete done"],
     ),
     Scenario(
+        "moved to another table here, converted to that kind there: one item, the edits of both",
+        given=PAIR,
+        when=[
+            one_transaction(
+                "INSERT INTO notes (guid, title) VALUES (:task, 'ours')",
+                "DELETE FROM tasks WHERE guid = :task",
+            ),
+            sets("task", category=4, message="theirs"),
+        ],
+        there={"task": {"title": "ours", "message": "theirs", "category": 4}},
+        here={"task": {"table": "notes"}},
+        then=[once("task")],
+    ),
+    Scenario(
         "a parent is deleted here and converted there, its children stay: refused, and says so",
         given={"top": {}, "leaf": {"parent": "top"}},
         when=["DELETE FROM tasks WHERE guid = :top", sets("top", category=4)],
