@@ -5,7 +5,7 @@ total then travels like any other field of the item, except that what both sides
 What is left for here: to refuse entries that can't be, to tell which changes of entries a total
 carries, and to write down as `observed` what a total says and no entry explains. Public:
 `check_entries`, `carried_entries`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
-`load_totals`, `with_totals`.
+`catch_up`, `load_totals`, `with_totals`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import MOST_MINUTES, SPENT, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, TABLES, derived_guid
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, histories, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
@@ -333,3 +333,39 @@ def settle(
         if item.guid in known and engine.rules.comments:
             histories.read_again(connection, item.guid)
     time_entries.insert_entries(connection, entries)
+
+
+def catch_up(engine: Engine, connection: Connection) -> None:
+    """Time entries are kept again: what totals came to meanwhile is written down as observed.
+
+    Before anything is planned: a total counted from entries that lack it would go out as if people
+    had taken that time back.
+    """
+    dirty = bases.load_bases(connection, bases.dirty_guids(connection))
+    unsettled = {
+        guid for table in TABLES for guid in time_entries.unsettled_guids(connection, table)
+    }
+    known = bases.load_bases(connection, unsettled) | dirty
+    local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    sums, unsent = time_entries.sums(connection, known), _unsent_minutes(connection)
+    memory, entries = state.load(connection), []
+    for base in known.values():
+        row = local.get((base.table, base.guid))
+        values = bases.base_values(base, row.values if row else None)
+        agreed = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
+        if missing := (values.get(SPENT) or 0) - agreed:
+            when = values.get("time_last_update") or engine.clock.now()
+            entries.append(Entry(base.guid, missing, _day_of(engine, memory, when), when))
+    time_entries.insert_entries(connection, entries)
+
+
+def _unsent_minutes(connection: Connection) -> dict[str, int]:
+    """What unfinished changes of entries add to each item."""
+    log = _by_entry(changes.unfinished_where(connection, time_entries.of_any()))
+    now, unsent = time_entries.load_entries(connection, log), dict[str, int]()
+    for guid, entry_log in log.items():
+        before = before_changes(now.get(guid), entry_log)
+        for cells, sign in ((now.get(guid), 1), (before, -1)):
+            item = str((cells or {}).get("item_guid"))
+            unsent[item] = unsent.get(item, 0) + sign * _minutes(cells)
+    return unsent

@@ -1,8 +1,8 @@
 """Time entries as the engine reads and writes them, and the totals that they add up to.
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
-`restore_entry`, `set_entry`, `sums`, `unsettled`, `Unsettled`, `move_total`, `counted`,
-`before_changes`.
+`restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
+`counted`, `before_changes`.
 """
 
 from __future__ import annotations
@@ -190,6 +190,12 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     )
     wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
     return [Unsettled(*row.values()) for row in rows if row["guid"] in wanted]
+
+
+def unsettled_guids(connection: Connection, table: str) -> list[str]:
+    """All items of a table with totals that their entries don't add up to."""
+    rows = connection.execute(_unsettled(connection.dialect.name, table)).mappings()
+    return [row["guid"] for row in rows]
 
 
 @cache

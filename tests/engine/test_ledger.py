@@ -318,6 +318,53 @@ def test_switched_off_nothing_is_kept_and_entries_are_refused(new_world: MakeWor
     assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == 30
 
 
+@pytest.mark.parametrize("changed", ["entry", "total", "title", "nothing", "gone", "there"])
+def test_switched_on_again_what_came_meanwhile_is_observed(
+    new_world: MakeWorld, changed: str
+) -> None:
+    world = new_world(items=30, rules={"time_entries": False})
+    world.sync()
+    number = task(world, spent=60)
+    world.change_rules(time_entries=True)
+    match changed:
+        case "entry":
+            world.sql(LOG, ENTRY, TASK, 45)
+        case "total":
+            world.sql("UPDATE tasks SET time_spent_minutes = NULL WHERE guid = ?", TASK)
+            world.sql(LOG, ENTRY, TASK, 45)
+        case "title":
+            world.sql("UPDATE tasks SET title = 'other' WHERE guid = ?", TASK)
+        case "gone":
+            world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+        case "there":
+            world.sql(LOG, ENTRY, TASK, 45)
+            colleague_adds(world, number, 10)
+    for _ in range(2):
+        world.sync()
+    adds_up(world)
+    assert [e["minutes"] for e in entries(world) if e["source"] == "observed"] == {
+        "there": [10, 60]
+    }.get(changed, [60])
+    if changed != "gone":
+        assert spent(world, number) == {"entry": 105, "total": 105, "there": 115}.get(changed, 60)
+
+
+def test_switched_off_for_a_while_nothing_is_counted_twice(world: World) -> None:
+    number = task(world, spent=20)
+    world.sql(LOG, ENTRY, TASK, 30)
+    world.sync()
+    world.change_rules(time_entries=False)
+    colleague_adds(world, number, 60)
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.change_rules(time_entries=True)
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 80
+    assert [e["minutes"] for e in entries(world)] == [20, 60]
+    adds_up(world)
+
+
 def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET title = 'refused' WHERE guid = ?", TASK)
