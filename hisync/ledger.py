@@ -85,7 +85,7 @@ def check_entries(
         if item_guid is not None
         else changes.unfinished_where(connection, time_entries.of_any())
     )
-    log = _by_entry(found)
+    log = _by_entry(_part(connection, found))
     if not log:
         return {}
     now = time_entries.load_entries(connection, log)
@@ -112,6 +112,28 @@ def check_entries(
             else:
                 block(engine, connection, entry_log, _NOT_THERE_YET)
     return _not_below_zero(engine, connection, left)
+
+
+def _part(connection: Connection, log: Sequence[Change]) -> list[Change]:
+    """Give the past of an entry that was put in anew on another item a key of its own.
+
+    What leaves one item and comes to another is part of two totals, and hiTask may take one and
+    refuse the other: so these are two entries, one deleted and one new.
+    """
+    parted: list[Change] = []
+    for guid, entry_log in _by_entry(log).items():
+        past: list[Change] = []
+        for change in entry_log:
+            left = past[-1].old_values if past and past[-1].op == "delete" else {}
+            came = change.new_values.get("item_guid")
+            if left and change.op == "insert" and came != left.get("item_guid"):
+                key = derived_guid(f"moved-entry/{guid}", change.seq)
+                changes.rename(connection, [earlier.seq for earlier in past], key)
+                parted += [replace(earlier, guid=key) for earlier in past]
+                past = []
+            past.append(change)
+        parted += past
+    return parted
 
 
 class _Standing:
@@ -176,9 +198,10 @@ def _undo(
         values = {c: v for c, v in now.items() if c != "guid" and v is not None}
         gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
         records.record_removed(connection, [gone], engine.clock.now())
-    item = (now or before or {}).get("item_guid")
-    if item is not None and (minutes := _minutes(before) - _minutes(now)):
-        time_entries.move_total(connection, str(item), minutes)
+    for cells, minutes in ((before, _minutes(before)), (now, -_minutes(now))):
+        item = (cells or {}).get("item_guid")
+        if item is not None and minutes:
+            time_entries.move_total(connection, str(item), minutes)
 
 
 def _fill_in(

@@ -10,6 +10,7 @@ import pytest
 from hisync.errors import ServiceError
 from hisync.plan.actions import Policy
 from hisync.sandbox import LOGIN, Fault
+from tests.engine import talk
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
@@ -404,6 +405,48 @@ def test_a_replace_keeps_the_sum(world: World) -> None:
     world.sync()
     assert spent(world, number) == 60
     adds_up(world)
+
+
+@pytest.mark.parametrize("minutes", [30, 45])
+@pytest.mark.parametrize("refused", ["", "from", "to", "on its way"])
+def test_an_entry_that_is_put_in_anew_on_another_item_is_two(
+    world: World, minutes: int, refused: str
+) -> None:
+    there = "00000000-0000-4000-8000-00000000000b"
+    first = task(world)
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'another')", there)
+    world.sync()
+    second = int(world.one("SELECT id FROM tasks WHERE guid = ?", there)["id"])
+
+    def move() -> None:
+        with world.client() as client:
+            client.execute("BEGIN")
+            client.execute("DELETE FROM time_entries WHERE guid = ?", (ENTRY,))
+            client.execute(LOG, (ENTRY, there, minutes))
+            client.execute("COMMIT")
+
+    world.sql(LOG, ENTRY, TASK, 30)
+    if refused == "on its way":
+        talk.at_request(world, "send_update", move)
+    else:
+        world.sync()
+        move()
+    faulty = {"from": first, "to": second, "on its way": first}.get(refused)
+    if faulty is not None:
+        fault = Fault("status", "PUT", f"/item/{faulty}", status=403, code=17, count=1)
+        world.service.faults.add(fault)
+    for _ in range(3):
+        world.sync()
+    adds_up(world)
+    totals = {"": (0, minutes), "from": (30, minutes), "to": (0, 0), "on its way": (0, 0)}
+    assert (spent(world, first), spent(world, second)) == totals[refused]
+    ends = {"": ["done"] * 3, "from": ["done", "rejected", "done"], "to": ["done"] * 2}
+    ends["to"] += ["rejected"]
+    ends["on its way"] = ["rejected"] * 3
+    assert [state for _, state in states(world)] == ends[refused]
+    world.service.reset_log()
+    world.sync(full=True)
+    assert world.writes() == []
 
 
 def test_minutes_that_a_lost_answer_went_over_are_added_again(world: World) -> None:
