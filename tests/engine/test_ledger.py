@@ -258,8 +258,9 @@ def test_a_lost_answer_neither_loses_nor_doubles_minutes(
     world.sql(LOG, ENTRY, TASK, 45)
     world.service.faults.add(f"PUT /item/*:{effect}:1")
     if theirs:
-        # The push stops at the first trouble, so a colleague gets in between.
-        world.service.faults.add("GET /item/delta/*:status=503:1")
+        # The pull that would look the answer up fails, so that a colleague gets in between.
+        trouble = "GET /item/delta/*:status=503:1"
+        talk.at_request(world, "send_update", lambda: world.service.faults.add(trouble))
     with suppress(ServiceError):  # the cycle may end in the trouble
         world.sync()
     if theirs:
@@ -267,6 +268,37 @@ def test_a_lost_answer_neither_loses_nor_doubles_minutes(
     for _ in range(3):
         world.sync()
     assert spent(world, number) == 60 + theirs
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize(
+    "theirs", [(10, 20), (10, -10), (0, 10), (10, 0)], ids=lambda those: str(those)
+)
+def test_what_others_wrote_after_a_lost_answer_counts_once(
+    new_world: MakeWorld, effect: str, theirs: tuple[int, int]
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"PUT /item/*:{effect}:1")
+    # The pull that would look the answer up fails, so that others get in between.
+    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    assert states(world) == [("insert", "unknown")]
+    model = world.service.model
+    colleague = model.user("tariq@example.com")
+    for minutes in theirs:
+        changes = {"time_spent": spent(world, number) + minutes} if minutes else {"priority": 30000}
+        model.update(number, user=colleague, **changes)
+    after = spent(world, number)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == after + (45 if effect == "drop_before" else 0)
     assert states(world) == [("insert", "done")]
     adds_up(world)
 
