@@ -151,11 +151,14 @@ def set_entry(connection: Connection, guid: str, cells: Cells) -> None:
 
 
 def restore_entry(connection: Connection, guid: str, before: Cells | None) -> None:
-    """Make an entry what it was; None takes it out."""
-    connection.execute(delete(time_entries).where(time_entries.c.guid == guid))
-    if before is not None:
-        known = {c.name for c in time_entries.c} - {"guid"}
-        cells = {c: literal_or(value) for c, value in before.items() if c in known}
+    """Make an entry what it was; None takes it out. People's own columns stay as they are."""
+    own = time_entries.c.guid == guid
+    if before is None:
+        connection.execute(delete(time_entries).where(own))
+        return
+    columns = (c.name for c in time_entries.c if c.name != "guid")
+    cells = {column: literal_or(before.get(column)) for column in columns}
+    if not connection.execute(update(time_entries).where(own).values(cells)).rowcount:
         connection.execute(insert(time_entries).values(guid=guid, **cells))
 
 

@@ -223,6 +223,20 @@ def test_what_is_no_time_is_refused(world: World, values: tuple[str, str], reaso
     adds_up(world)
 
 
+def test_a_refused_edit_leaves_a_column_of_ones_own_alone(world: World) -> None:
+    task(world)
+    world.sql("ALTER TABLE time_entries ADD COLUMN invoice TEXT")
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sql("UPDATE time_entries SET invoice = 'R-1' WHERE guid = ?", ENTRY)
+    world.sql("UPDATE time_entries SET minutes = -1 WHERE guid = ?", ENTRY)
+    world.sync()
+    assert states(world) == [("insert", "done"), ("update", "rejected")]
+    row = world.one("SELECT minutes, invoice FROM time_entries WHERE guid = ?", ENTRY)
+    assert row == {"minutes": 45, "invoice": "R-1"}
+    adds_up(world)
+
+
 def test_an_entry_without_an_item_is_refused(world: World) -> None:
     world.sql(LOG, ENTRY, OTHER, 45)
     world.sync()
