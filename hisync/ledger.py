@@ -90,7 +90,7 @@ def check_entries(
         return {}
     now = time_entries.load_entries(connection, log)
     before = {guid: before_changes(now.get(guid), log[guid]) for guid in log}
-    items = {guid: (now.get(guid) or before[guid] or {}).get("item_guid") for guid in log}
+    items = {guid: _item_of(now.get(guid), before[guid], log[guid]) for guid in log}
     named = {str(item) for item in items.values() if item is not None}
     standing = _Standing(engine, connection, named)
     left: dict[str, list[Change]] = {}
@@ -112,6 +112,11 @@ def check_entries(
             else:
                 block(engine, connection, entry_log, _NOT_THERE_YET)
     return _not_below_zero(engine, connection, left)
+
+
+def _item_of(now: Cells | None, before: Cells | None, log: Sequence[Change]) -> str | None:
+    """The item of an entry; of one that came and went, the log alone knows it."""
+    return ((now or before or log[0].new_values) or {}).get("item_guid")
 
 
 def _part(connection: Connection, log: Sequence[Change]) -> list[Change]:

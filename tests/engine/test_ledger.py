@@ -237,6 +237,25 @@ def test_a_refused_edit_leaves_a_column_of_ones_own_alone(world: World) -> None:
     adds_up(world)
 
 
+def test_an_entry_taken_out_while_its_total_is_looked_up_is_sent_and_taken_back(
+    world: World,
+) -> None:
+    number = task(world)
+    other = "00000000-0000-4000-8000-00000000000b"
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'another')", other)
+    world.sync()
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql(LOG, OTHER, other, 45)  # goes well, so that the push has another round
+    world.service.faults.add(f"PUT /item/{number}:drop_after:1")
+    take_out = "DELETE FROM time_entries WHERE guid = ?"
+    talk.at_request(world, "send_update", lambda: world.sql(take_out, ENTRY))
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 0
+    assert sorted(states(world)) == [("delete", "done"), ("insert", "done"), ("insert", "done")]
+    adds_up(world)
+
+
 def test_an_entry_without_an_item_is_refused(world: World) -> None:
     world.sql(LOG, ENTRY, OTHER, 45)
     world.sync()
