@@ -9,7 +9,7 @@ number can't be told apart. Public: `lost_updates`, `look_up_totals`, `lost_minu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -67,7 +67,7 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
             return None
         if _same(stored, claimed.before.get(SPENT)) or claimed.base is None:
             return None
-        return item.id, _ask(engine, claimed.intent, claimed.base, item)
+        return item.id, _ask(engine, claimed, claimed.base, item)
 
     return dict(answer for answer in look_at_each(lost, ask) if answer is not None)
 
@@ -105,45 +105,51 @@ def lost_minutes(engine: Engine, claimed: Claim, item: Item, history: Iterable[U
         item: the item as hiTask shows it since.
         history: its history.
     """
-    sent = claimed.intent.sent.get(SPENT)
-    if sent is None:
+    if SPENT not in claimed.intent.sent:
         return 0
+    sent = claimed.intent.sent[SPENT] or 0
     before = claimed.before.get(SPENT) or 0
-    written = _written(engine, history, claimed.before.get("time_last_update"))
-    totals = [total for _, total in written]
-    seen = written[_last(totals, before) + 1 :] if before in totals else written
+    seen = _written_since(engine, claimed, history)
     same = [index for index, (_, total) in enumerate(seen) if total == sent]
     if not same and not _same(item.values.get(SPENT), sent):
         return 0  # ours never arrived, so it went over nothing
     # Someone may have come to the very number that we had sent, after us.
     ours = [index for index in same if seen[index][0] in {None, engine.api.account_id}] or same
-    theirs = [t for _, t in seen[: ours[-1] if ours else None] if t not in {before, sent}]
+    theirs = [t for _, t in seen[: ours[-1] if ours else None] if t != sent]
     return theirs[-1] - before if theirs else 0
 
 
-def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
+def _ask(engine: Engine, claimed: Claim, base: Base, item: Item) -> bool:
     history = fetch_telling(engine, base.guid, item.id, "total_unclear")
-    written = _written(engine, history or (), intent.started_at)
+    written = _written_since(engine, claimed, history or ())
     if written:
-        return (intent.sent[SPENT] or 0) in {total for _, total in written}
+        return (claimed.intent.sent[SPENT] or 0) in {total for _, total in written}
     # No word of it: two writes since we read are ours and theirs, one is theirs alone.
     version = item.values.get("version")
     return version is not None and base.version is not None and version > base.version + 1
 
 
-def _written(
-    engine: Engine, history: Iterable[Unit], since: datetime | None
+def _written_since(
+    engine: Engine, claimed: Claim, history: Iterable[Unit]
 ) -> list[tuple[int | None, int]]:
-    """The totals that a history shows since then, oldest first, each with who wrote it."""
-    read = (
-        (unit.user_id, read_total(unit.value, engine.api.time_unit))
-        for unit in units_since(_FIELD, history, since)
-    )
-    return [(user, total) for user, total in read if total is not None]
+    """The totals that a history shows since we read the item, oldest first, each with its writer.
+
+    By hiTask's own clock: ours may be wrong.
+    """
+    read_at, before = claimed.before.get("time_last_update"), claimed.before.get(SPENT) or 0
+    written: list[tuple[int | None, int]] = []
+    for unit in units_since(_FIELD, history, read_at):
+        total = read_total(unit.value, engine.api.time_unit)
+        if total is None:
+            continue
+        written.append((unit.user_id, total))
+        if total == before and (read_at is None or unit.at is None or _minute(unit.at) <= read_at):
+            written.clear()  # the one that we had read
+    return written
 
 
-def _last(numbers: Sequence[int], number: int) -> int:
-    return len(numbers) - 1 - list(reversed(numbers)).index(number)
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _same(one: Value, other: Value) -> bool:

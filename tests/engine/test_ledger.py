@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -333,6 +334,52 @@ def test_what_others_wrote_after_a_lost_answer_counts_once(
         world.sync()
     assert spent(world, number) == after + (45 if effect == "drop_before" else 0)
     assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize("wrong", [0, 600, -3600])
+def test_a_wrong_clock_does_not_mistake_what_became_of_a_total(
+    new_world: MakeWorld, effect: str, wrong: float
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)  # the same total once before
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.sync()
+    world.time.sleep(300)
+    world.time.set_by(wrong)
+    model = world.service.model
+    model.clock = lambda: datetime.fromtimestamp(world.time() - world.time.wrong, UTC)
+    world.sync()
+    world.sql(LOG, OTHER, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"PUT /item/*:{effect}:1")
+    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    assert states(world)[-1] == ("insert", "unknown")
+    colleague = model.user("tariq@example.com")
+    model.update(number, user=colleague, priority=30000)
+    model.update(number, user=colleague, time_spent=spent(world, number) + 10)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 70
+    adds_up(world)
+
+
+def test_minutes_that_went_with_the_last_of_ours_are_added_again(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    hook(world, number, 30)
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 30
     adds_up(world)
 
 
