@@ -111,7 +111,7 @@ def check_entries(
                 left.setdefault(item, []).extend(entry_log)
             else:
                 block(engine, connection, entry_log, _NOT_THERE_YET)
-    return _not_below_zero(engine, connection, left)
+    return _within_bounds(engine, connection, left)
 
 
 def _item_of(now: Cells | None, before: Cells | None, log: Sequence[Change]) -> str | None:
@@ -241,14 +241,15 @@ def _day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date
     return moment.replace(tzinfo=UTC).astimezone(zone).date()
 
 
-def _not_below_zero(
+def _within_bounds(
     engine: Engine, connection: Connection, left: dict[str, list[Change]]
 ) -> dict[str, list[Change]]:
-    """Refuse what takes more time from an item than it has."""
+    """Refuse what takes more time from an item than it has, or brings it to more than there is."""
     sums = time_entries.sums(connection, left)
-    for item in [guid for guid in left if sums.get(guid, 0) < 0]:
-        reason = "it would leave its item with less than no time"
-        reject_entries(engine, connection, left.pop(item), reason)
+    for item in [guid for guid in left if not 0 <= sums.get(guid, 0) <= MOST_MINUTES]:
+        below = sums.get(item, 0) < 0
+        much = "less than no time" if below else "more time than anyone can have spent"
+        reject_entries(engine, connection, left.pop(item), f"it would leave its item with {much}")
     return left
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hisync.errors import ServiceError
+from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
 from hisync.sandbox import LOGIN, Fault
 from tests.engine import talk
@@ -221,6 +222,23 @@ def test_what_is_no_time_is_refused(world: World, values: tuple[str, str], reaso
     assert change["state"] == "rejected"
     assert reason in change["error"]
     assert spent(world, number) == 30
+    adds_up(world)
+
+
+@pytest.mark.parametrize("theirs", [0, 10])
+@pytest.mark.parametrize("many", [1, 2])
+def test_more_time_than_there_is_is_refused(world: World, theirs: int, many: int) -> None:
+    number = task(world, spent=30)
+    for guid in (ENTRY, OTHER)[:many]:
+        world.sql(LOG, guid, TASK, MOST_MINUTES)
+    if theirs:
+        colleague_adds(world, number, theirs)
+    world.service.reset_log()
+    for _ in range(3):
+        world.sync()
+    assert states(world) == [("insert", "rejected")] * many
+    assert world.writes() == []
+    assert spent(world, number) == 30 + theirs
     adds_up(world)
 
 
