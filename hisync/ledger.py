@@ -291,6 +291,8 @@ def _post_note(connection: Connection, guid: str) -> None:
     comment = derived_guid("time-entry-note", guid)
     if entry is None or not note or changes.history(connection, [comment]):
         return
+    if edited.is_there(connection, COMMENTS, comment):
+        return  # said so long ago that the log has forgotten it
     cells = {"item_guid": entry["item_guid"], "message": note}
     edited.write_again(connection, COMMENTS, comment, cells)
 
