@@ -298,6 +298,57 @@ def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.parametrize("theirs", ["title", "time_spent"])
+@pytest.mark.parametrize("minutes", [999, 0])
+def test_a_total_written_over_is_nobodys_time_whatever_comes_meanwhile(
+    world: World, minutes: int, theirs: str
+) -> None:
+    number = task(world, spent=30)
+    world.sql("UPDATE tasks SET time_spent_minutes = ? WHERE guid = ?", minutes, TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    colleague = world.service.model.user("tariq@example.com")
+    value = {"title": "theirs", "time_spent": 40}[theirs]
+    world.service.model.update(number, user=colleague, **{theirs: value})
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == {"title": 75, "time_spent": 85}[theirs]
+    assert len(entries(world)) == {"title": 2, "time_spent": 3}[theirs]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("UPDATE tasks SET time_spent_minutes = 99 WHERE guid = ?", id="update"),
+        pytest.param(
+            "INSERT OR REPLACE INTO tasks (guid, title, time_spent_minutes) VALUES (?, 'task', 3)",
+            id="replace",
+            marks=pytest.mark.sqlite_only,
+        ),
+    ],
+)
+def test_a_total_written_over_while_a_create_is_looked_up_is_nobodys_time(
+    new_world: MakeWorld, effect: str, statement: str
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title, time_spent_minutes) VALUES (?, 'task', 7)", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"POST /item:{effect}:1")
+    talk.at_request(world, "send_create", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    world.sql(statement, TASK)
+    for _ in range(3):
+        world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"]
+    assert spent(world, number) == 45
+    assert [entry["minutes"] for entry in entries(world)] == [45]
+    adds_up(world)
+
+
 @pytest.mark.parametrize("effect", ["drop_after", "drop_before", "status=500", "cut"])
 @pytest.mark.parametrize("theirs", [0, 30])
 @pytest.mark.parametrize("history", ["history_wrapped=false", "free_history=true"])
