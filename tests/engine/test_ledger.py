@@ -307,7 +307,7 @@ def test_a_total_written_over_is_nobodys_time_whatever_comes_meanwhile(
     world.sql("UPDATE tasks SET time_spent_minutes = ? WHERE guid = ?", minutes, TASK)
     world.sql(LOG, ENTRY, TASK, 45)
     colleague = world.service.model.user("tariq@example.com")
-    value = {"title": "theirs", "time_spent": 40}[theirs]
+    value: Any = {"title": "theirs", "time_spent": 40}[theirs]
     world.service.model.update(number, user=colleague, **{theirs: value})
     for _ in range(2):
         world.sync()
@@ -396,7 +396,9 @@ def test_what_others_wrote_after_a_lost_answer_counts_once(
     model = world.service.model
     colleague = model.user("tariq@example.com")
     for minutes in theirs:
-        changes = {"time_spent": spent(world, number) + minutes} if minutes else {"priority": 30000}
+        changes: dict[str, Any] = (
+            {"time_spent": spent(world, number) + minutes} if minutes else {"priority": 30000}
+        )
         model.update(number, user=colleague, **changes)
     after = spent(world, number)
     for _ in range(3):
