@@ -562,6 +562,20 @@ def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -
     adds_up(world)
 
 
+def test_refused_minutes_leave_an_archiving_alone(world: World) -> None:
+    task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=403, code=17, count=1))
+    for _ in range(2):
+        world.sync()
+    assert states(world) == [("insert", "rejected")]
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
+    assert world.changes()[-1] == ("update", "done")
+    assert [e["minutes"] for e in entries(world)] == [30]
+    adds_up(world)
+
+
 def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
     number = task(world, spent=30)
     world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
