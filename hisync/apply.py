@@ -121,9 +121,20 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the transaction sees of the rows at hand."""
+    """What the transaction sees of the rows at hand.
+
+    Attributes:
+        rows: the rows, with the totals that count.
+        overwritten: those of them in which another total stands: someone wrote over it.
+        changes: their unfinished changes, oldest first.
+        direct: whether the items answer a write.
+        had_holes: whether edits may have gone unseen.
+        spent: what was looked up about totals with lost answers, by the item's id.
+        writes: what is to be written.
+    """
 
     rows: Mapping[Key, LocalRow]
+    overwritten: Collection[Key]
     changes: Mapping[Key, Sequence[Change]]
     direct: bool
     had_holes: bool
@@ -259,17 +270,27 @@ def _load_view(
     unsettled = [s for s in shown if s.base is None or s.base.dirty or s.intent]
     busy = [s.guid for s in unsettled]
     written = {(s.table_before, s.guid) for s in unsettled} & local.keys()
+    overwritten: list[Key] = []
     if written:
         known = {s.guid: s.base for s in unsettled if s.base is not None}
         totals = load_totals(engine, connection, busy)
-        local |= with_totals({key: local[key] for key in written}, totals, known)
+        counted = with_totals({key: local[key] for key in written}, totals, known)
+        overwritten = [key for key, row in counted.items() if not _same_total(row, local[key])]
+        local |= counted
     return _View(
         rows=local,
+        overwritten=overwritten,
         changes=changes.unfinished(connection, busy) if busy else {},
         direct=direct,
         had_holes=state.load(connection).had_holes,
         spent=spent,
     )
+
+
+def _same_total(one: LocalRow, other: LocalRow) -> bool:
+    if SPENT in other.unreadable:
+        return False
+    return (one.values[SPENT] or 0) == (other.values[SPENT] or 0)
 
 
 def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View) -> None:
@@ -370,6 +391,9 @@ def _apply_to_dirty(
     moved = local is not None and local.table != table
     left = local.unreadable if local is not None and moved else {}
     unsent -= left.keys()
+    if ours is not None and (shown.table_before, shown.guid) in view.overwritten:
+        # Else what someone wrote into the total would be taken for time seen on hiTask.
+        view.writes.set(table, shown.guid, {SPENT: ours[SPENT]})
     _write_plan(connection, shown, local, actions, unsent, view.writes)
     if left:
         # What can't be read can't be taken along either: refused here as the push would.

@@ -1,7 +1,7 @@
 """What an item's history says was written to a field, in the order it was written.
 
 The history names some properties otherwise than the item does, cuts times to minutes and comes in
-no order, as recorded answers show. Public: `chronological`, `units_of`,
+no order, as recorded answers show. Public: `chronological`, `units_since`, `units_of`,
 `read_total`.
 """
 
@@ -29,10 +29,15 @@ _HISTORY_NAMES: Final[Mapping[str, str]] = {
 
 def chronological(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Value]:
     """What the history says was written to a field since then, oldest first."""
+    return [_value(field, unit.value) for unit in units_since(field, history, moment)]
+
+
+def units_since(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Unit]:
+    """The units that tell of a field since then, oldest first."""
     # The history's times are cut to minutes.
     since = moment and moment.replace(second=0, microsecond=0)
     return [
-        _value(field, unit.value)
+        unit
         for unit in units_of(field, history)
         if since is None or unit.at is None or unit.at >= since
     ]

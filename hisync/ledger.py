@@ -5,7 +5,7 @@ total then travels like any other field of the item, except that what both sides
 What is left for here: to refuse entries that can't be, to tell which changes of entries a total
 carries, and to write down as `observed` what a total says and no entry explains. Public:
 `check_entries`, `carried_entries`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
-`load_totals`, `with_totals`.
+`catch_up`, `load_totals`, `with_totals`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import MOST_MINUTES, SPENT, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, TABLES, derived_guid
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, histories, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
@@ -85,12 +85,12 @@ def check_entries(
         if item_guid is not None
         else changes.unfinished_where(connection, time_entries.of_any())
     )
-    log = _by_entry(found)
+    log = _by_entry(_part(connection, found))
     if not log:
         return {}
     now = time_entries.load_entries(connection, log)
     before = {guid: before_changes(now.get(guid), log[guid]) for guid in log}
-    items = {guid: (now.get(guid) or before[guid] or {}).get("item_guid") for guid in log}
+    items = {guid: _item_of(now.get(guid), before[guid], log[guid]) for guid in log}
     named = {str(item) for item in items.values() if item is not None}
     standing = _Standing(engine, connection, named)
     left: dict[str, list[Change]] = {}
@@ -102,7 +102,7 @@ def check_entries(
         if reason:
             _undo(engine, connection, guid, now.get(guid), before[guid])
             reject(engine, connection, guid, entry_log, reason)
-        elif _moves_nothing(now.get(guid), before[guid]):
+        elif _minutes(now.get(guid)) == _minutes(before[guid]):
             _fill_in(engine, connection, now.get(guid), before[guid], entry_log)
             _finish(engine, connection, guid, entry_log, sent=guid in now)
         else:
@@ -111,7 +111,34 @@ def check_entries(
                 left.setdefault(item, []).extend(entry_log)
             else:
                 block(engine, connection, entry_log, _NOT_THERE_YET)
-    return _not_below_zero(engine, connection, left)
+    return _within_bounds(engine, connection, left)
+
+
+def _item_of(now: Cells | None, before: Cells | None, log: Sequence[Change]) -> str | None:
+    """The item of an entry; of one that came and went, the log alone knows it."""
+    return ((now or before or log[0].new_values) or {}).get("item_guid")
+
+
+def _part(connection: Connection, log: Sequence[Change]) -> list[Change]:
+    """Give the past of an entry that was put in anew on another item a key of its own.
+
+    What leaves one item and comes to another is part of two totals, and hiTask may take one and
+    refuse the other: so these are two entries, one deleted and one new.
+    """
+    parted: list[Change] = []
+    for guid, entry_log in _by_entry(log).items():
+        past: list[Change] = []
+        for change in entry_log:
+            left = past[-1].old_values if past and past[-1].op == "delete" else {}
+            came = change.new_values.get("item_guid")
+            if left and change.op == "insert" and came != left.get("item_guid"):
+                key = derived_guid(f"moved-entry/{guid}", change.seq)
+                changes.rename(connection, [earlier.seq for earlier in past], key)
+                parted += [replace(earlier, guid=key) for earlier in past]
+                past = []
+            past.append(change)
+        parted += past
+    return parted
 
 
 class _Standing:
@@ -167,12 +194,6 @@ def _minutes(cells: Cells | None) -> int:
     return counted((cells or {}).get("minutes"))
 
 
-def _moves_nothing(now: Cells | None, before: Cells | None) -> bool:
-    """Whether no total changes: put in again for another item, an entry changes two."""
-    items = {cells.get("item_guid") for cells in (now, before) if cells is not None}
-    return _minutes(now) == _minutes(before) and len(items) == 1
-
-
 def _undo(
     engine: Engine, connection: Connection, guid: str, now: Cells | None, before: Cells | None
 ) -> None:
@@ -182,25 +203,10 @@ def _undo(
         values = {c: v for c, v in now.items() if c != "guid" and v is not None}
         gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
         records.record_removed(connection, [gone], engine.clock.now())
-    took, gave = ((cells or {}).get("item_guid") for cells in (now, before))
-    if took is not None and gave is not None and took != gave:
-        # hiTask may have taken the minutes from the one item before it refused them for the other.
-        _keep_total(connection, str(gave))
-        time_entries.move_total(connection, str(took), -_minutes(now))
-        time_entries.move_total(connection, str(gave), _minutes(before))
-        return
-    item = took or gave
-    if item is not None and (minutes := _minutes(before) - _minutes(now)):
-        time_entries.move_total(connection, str(item), minutes)
-
-
-def _keep_total(connection: Connection, item_guid: str) -> None:
-    """Note as hiTask's the total that an item has, before it changes here."""
-    base = bases.load_bases(connection, [item_guid]).get(item_guid)
-    row = rows.load_rows(connection, base.table, [item_guid]).get(item_guid) if base else None
-    if base is not None and row is not None and SPENT not in (base.dirty or {}):
-        dirty = {**(base.dirty or {}), SPENT: row.values[SPENT]}
-        bases.save_bases(connection, [replace(base, dirty=dirty)])
+    for cells, minutes in ((before, _minutes(before)), (now, -_minutes(now))):
+        item = (cells or {}).get("item_guid")
+        if item is not None and minutes:
+            time_entries.move_total(connection, str(item), minutes)
 
 
 def _fill_in(
@@ -235,14 +241,15 @@ def _day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date
     return moment.replace(tzinfo=UTC).astimezone(zone).date()
 
 
-def _not_below_zero(
+def _within_bounds(
     engine: Engine, connection: Connection, left: dict[str, list[Change]]
 ) -> dict[str, list[Change]]:
-    """Refuse what takes more time from an item than it has."""
+    """Refuse what takes more time from an item than it has, or brings it to more than there is."""
     sums = time_entries.sums(connection, left)
-    for item in [guid for guid in left if sums.get(guid, 0) < 0]:
-        reason = "it would leave its item with less than no time"
-        reject_entries(engine, connection, left.pop(item), reason)
+    for item in [guid for guid in left if not 0 <= sums.get(guid, 0) <= MOST_MINUTES]:
+        below = sums.get(item, 0) < 0
+        much = "less than no time" if below else "more time than anyone can have spent"
+        reject_entries(engine, connection, left.pop(item), f"it would leave its item with {much}")
     return left
 
 
@@ -255,23 +262,12 @@ def _entries_of(connection: Connection, item_guid: str) -> list[Change]:
     return sorted(every, key=lambda change: change.seq)
 
 
-def carried_entries(
-    connection: Connection, intent: Intent, *, given_away: bool = False
-) -> list[Change]:
-    """The unfinished changes of entries that the total of a write carries, oldest first.
-
-    Args:
-        connection: a transaction.
-        intent: the write.
-        given_away: whether to name also those of entries that were put in again for another item,
-            whose total is what they wait for.
-    """
+def carried_entries(connection: Connection, intent: Intent) -> list[Change]:
+    """The unfinished changes of entries that the total of a write carries, oldest first."""
     if SPENT not in intent.sent:
         return []
-    log = [c for c in _entries_of(connection, intent.guid) if c.seq <= intent.last_seq]
-    now = time_entries.load_entries(connection, {change.guid for change in log})
-    elsewhere = {guid for guid, cells in now.items() if cells["item_guid"] != intent.guid}
-    return [change for change in log if given_away or change.guid not in elsewhere]
+    log = _entries_of(connection, intent.guid)
+    return [change for change in log if change.seq <= intent.last_seq]
 
 
 def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
@@ -295,6 +291,8 @@ def _post_note(connection: Connection, guid: str) -> None:
     comment = derived_guid("time-entry-note", guid)
     if entry is None or not note or changes.history(connection, [comment]):
         return
+    if edited.is_there(connection, COMMENTS, comment):
+        return  # said so long ago that the log has forgotten it
     cells = {"item_guid": entry["item_guid"], "message": note}
     edited.write_again(connection, COMMENTS, comment, cells)
 
@@ -366,3 +364,39 @@ def settle(
         if item.guid in known and engine.rules.comments:
             histories.read_again(connection, item.guid)
     time_entries.insert_entries(connection, entries)
+
+
+def catch_up(engine: Engine, connection: Connection) -> None:
+    """Time entries are kept again: what totals came to meanwhile is written down as observed.
+
+    Before anything is planned: a total counted from entries that lack it would go out as if people
+    had taken that time back.
+    """
+    dirty = bases.load_bases(connection, bases.dirty_guids(connection))
+    unsettled = {
+        guid for table in TABLES for guid in time_entries.unsettled_guids(connection, table)
+    }
+    known = bases.load_bases(connection, unsettled) | dirty
+    local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    sums, unsent = time_entries.sums(connection, known), _unsent_minutes(connection)
+    memory, entries = state.load(connection), []
+    for base in known.values():
+        row = local.get((base.table, base.guid))
+        values = bases.base_values(base, row.values if row else None)
+        agreed = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
+        if missing := (values.get(SPENT) or 0) - agreed:
+            when = values.get("time_last_update") or engine.clock.now()
+            entries.append(Entry(base.guid, missing, _day_of(engine, memory, when), when))
+    time_entries.insert_entries(connection, entries)
+
+
+def _unsent_minutes(connection: Connection) -> dict[str, int]:
+    """What unfinished changes of entries add to each item."""
+    log = _by_entry(changes.unfinished_where(connection, time_entries.of_any()))
+    now, unsent = time_entries.load_entries(connection, log), dict[str, int]()
+    for guid, entry_log in log.items():
+        before = before_changes(now.get(guid), entry_log)
+        for cells, sign in ((now.get(guid), 1), (before, -1)):
+            item = str((cells or {}).get("item_guid"))
+            unsent[item] = unsent.get(item, 0) + sign * _minutes(cells)
+    return unsent

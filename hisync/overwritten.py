@@ -28,7 +28,7 @@ from hisync.mirror import records, rows
 from hisync.mirror.records import ConflictRecord
 from hisync.plan.actions import Resolution
 from hisync.plan.proof import arrived_as
-from hisync.totals import lost_minutes, totals_since
+from hisync.totals import lost_minutes
 from hisync.writes import report_conflicts
 
 
@@ -75,7 +75,7 @@ def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwrit
     return Overwritten(
         claimed,
         find_overwritten(engine, claimed, item, history),
-        lost_minutes(claimed, totals_since(engine, claimed, history)),
+        lost_minutes(engine, claimed, item, history),
     )
 
 

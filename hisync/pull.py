@@ -19,6 +19,7 @@ from hisync.absence import Absence, note_absence
 from hisync.apply import apply_items
 from hisync.arrival import requeue
 from hisync.engine import Engine
+from hisync.ledger import catch_up
 from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
@@ -126,6 +127,8 @@ def apply_reading(
     spent: Mapping[int, bool] | None = None,
 ) -> None:
     """Apply one answer and advance the cursor, all in the caller's write transaction."""
+    if engine.rules.time_entries and state.load(connection).entries_off:
+        catch_up(engine, connection)
     items = reading.answer.items
     live = reading.answer.ids if reading.complete else None
     engine.progress("applying", 0, len(items))
@@ -167,6 +170,7 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
         "account_id": before.account_id or engine.api.account_id,
         "had_holes": before.had_holes and not reading.full,
         "doubts": before.doubts if before.doubts and intents.load_intents(connection) else None,
+        "entries_off": not engine.rules.time_entries,
         "zone_is_old": before.time_zone is not None and (reading.full or before.zone_is_old),
     }
     changed = {key: value for key, value in after.items() if getattr(before, key) != value}

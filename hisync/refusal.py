@@ -59,14 +59,17 @@ def refuse_whole(engine: Engine, connection: Connection, candidate: Candidate, r
 
 def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason: str) -> None:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
-    lost = carried_entries(connection, intent, given_away=True)
-    reject_entries(engine, connection, lost, reason)
+    reject_entries(engine, connection, carried_entries(connection, intent), reason)
     intents.forget_intents(connection, [intent.guid])
     # Even without changes: they may have ended already, for a cell that was refused here.
     log = changes.unfinished(connection, [intent.guid])
     scene = load_scene(engine, connection, log, [intent.guid])
     for candidate in scene.candidates:
         if candidate.table != intent.table:
+            continue
+        alone = intent.op == "update" and intent.sent.keys() == {SPENT}
+        if alone and not candidate.spends:
+            _refuse_total(engine, connection, intent, candidate)
             continue
         carried = [change for change in candidate.log if change.seq <= intent.last_seq]
         later = [change for change in candidate.log if change.seq > intent.last_seq]
@@ -80,3 +83,15 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
             newer |= {SPENT} if candidate.spends else set()
             refused = intent.sent.keys() | (base.dirty or {}).keys()
             put_back(connection, candidate, base, before, refused - newer, newer)
+
+
+def _refuse_total(
+    engine: Engine, connection: Connection, intent: Intent, candidate: Candidate
+) -> None:
+    """hiTask refused a total: what else waits of the row, an archiving or a move, goes on."""
+    waits = [change.seq for change in candidate.log if change.seq <= intent.last_seq]
+    changes.set_state(connection, waits, "pending", now=engine.clock.now())
+    base, before = candidate.base, candidate.before
+    if base is not None and before is not None:
+        unsent = (base.dirty or {}).keys() - {SPENT}
+        put_back(connection, candidate, base, before, {SPENT}, unsent)

@@ -69,6 +69,16 @@ def _say_again(subject: Subject, change: Change) -> Decided:
     """A comment or a time entry: written, or deleted, once more."""
     connection, table, guid = subject.connection, subject.table, subject.guid
     there = edited.is_there(connection, table, guid)
+    later = subject.later(change)
+    if change.op == "insert" and there and any(c.state == "done" for c in later):
+        # Sent once more, a comment would be said twice.
+        return _settled(subject, change, "hiTask has the row by now")
+    if change.op == "insert":
+        newer = [c.seq for c in later if c.op != "update"]  # put in anew, or taken out
+    else:
+        newer = [c.seq for c in later if c.state != "rejected"]
+    if newer and (there or change.op == "insert"):
+        return _left(change, [f"change {newer[-1]} is newer"])
     if change.op == "insert" and there:
         subject.end([change], "pending", None)
         return Decided(change.seq, True, "waits to be sent again")

@@ -4,13 +4,12 @@ hiTask takes a total without asking what it was counted from: read, add, write, 
 answer got lost, or the item's version shows another write in between, its history tells whose
 total came when. The race that remains: two totals within the history's minute and of the same
 number can't be told apart. Public: `lost_updates`, `look_up_totals`, `lost_minutes`,
-`totals_since`, `total_arrived`.
+`total_arrived`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -18,8 +17,8 @@ from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
-from hisync.history import chronological, read_total
-from hisync.items import SPENT, FieldType, Item, Value, Values, fields_of, same_value
+from hisync.history import read_total, units_since
+from hisync.items import SPENT, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows
 from hisync.mirror.base import Base
@@ -27,7 +26,6 @@ from hisync.mirror.intents import Intent
 from hisync.reading import Reading
 
 _FIELD: Final = fields_of("tasks")[SPENT]
-_AS_WRITTEN: Final = replace(_FIELD, type=FieldType.TEXT)
 
 
 def lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
@@ -69,7 +67,7 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
             return None
         if _same(stored, claimed.before.get(SPENT)) or claimed.base is None:
             return None
-        return item.id, _ask(engine, claimed.intent, claimed.base, item)
+        return item.id, _ask(engine, claimed, claimed.base, item)
 
     return dict(answer for answer in look_at_each(lost, ask) if answer is not None)
 
@@ -98,42 +96,60 @@ def total_arrived(
     return direct or bool(looked_up)
 
 
-def totals_since(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> list[int]:
-    """The totals that an item's history shows since it was read, oldest first."""
-    return _totals(engine, history, claimed.before.get("time_last_update"))
+def lost_minutes(engine: Engine, claimed: Claim, item: Item, history: Iterable[Unit]) -> int:
+    """The minutes that someone else added between our read and our write, which went over them.
 
-
-def lost_minutes(claimed: Claim, totals: Sequence[int]) -> int:
-    """The minutes that someone else added between our read and our write, which went over them."""
-    sent = claimed.intent.sent.get(SPENT)
-    if sent is None:
+    Args:
+        engine: whose account wrote, and the unit of totals.
+        claimed: the write.
+        item: the item as hiTask shows it since.
+        history: its history.
+    """
+    if SPENT not in claimed.intent.sent:
         return 0
+    sent = claimed.intent.sent[SPENT] or 0
     before = claimed.before.get(SPENT) or 0
-    seen = list(totals[_last(totals, before) + 1 :]) if before in totals else list(totals)
-    if sent in seen:
-        seen = seen[: _last(seen, sent)]
-    theirs = [total for total in seen if total not in {before, sent}]
+    seen = _written_since(engine, claimed, history)
+    same = [index for index, (_, total) in enumerate(seen) if total == sent]
+    if not same and not _same(item.values.get(SPENT), sent):
+        return 0  # ours never arrived, so it went over nothing
+    # Someone may have come to the very number that we had sent, after us.
+    ours = [index for index in same if seen[index][0] in {None, engine.api.account_id}] or same
+    theirs = [t for _, t in seen[: ours[-1] if ours else None] if t != sent]
     return theirs[-1] - before if theirs else 0
 
 
-def _ask(engine: Engine, intent: Intent, base: Base, item: Item) -> bool:
+def _ask(engine: Engine, claimed: Claim, base: Base, item: Item) -> bool:
     history = fetch_telling(engine, base.guid, item.id, "total_unclear")
-    totals = _totals(engine, history or (), intent.started_at)
-    if totals:
-        return (intent.sent[SPENT] or 0) in totals
+    written = _written_since(engine, claimed, history or ())
+    if written:
+        return (claimed.intent.sent[SPENT] or 0) in {total for _, total in written}
     # No word of it: two writes since we read are ours and theirs, one is theirs alone.
     version = item.values.get("version")
     return version is not None and base.version is not None and version > base.version + 1
 
 
-def _totals(engine: Engine, history: Iterable[Unit], since: datetime | None) -> list[int]:
-    written = chronological(_AS_WRITTEN, history, since)
-    read = (read_total(value, engine.api.time_unit) for value in written)
-    return [total for total in read if total is not None]
+def _written_since(
+    engine: Engine, claimed: Claim, history: Iterable[Unit]
+) -> list[tuple[int | None, int]]:
+    """The totals that a history shows since we read the item, oldest first, each with its writer.
+
+    By hiTask's own clock: ours may be wrong.
+    """
+    read_at, before = claimed.before.get("time_last_update"), claimed.before.get(SPENT) or 0
+    written: list[tuple[int | None, int]] = []
+    for unit in units_since(_FIELD, history, read_at):
+        total = read_total(unit.value, engine.api.time_unit)
+        if total is None:
+            continue
+        written.append((unit.user_id, total))
+        if total == before and (read_at is None or unit.at is None or _minute(unit.at) <= read_at):
+            written.clear()  # the one that we had read
+    return written
 
 
-def _last(numbers: Sequence[int], number: int) -> int:
-    return len(numbers) - 1 - list(reversed(numbers)).index(number)
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _same(one: Value, other: Value) -> bool:

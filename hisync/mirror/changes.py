@@ -1,8 +1,8 @@
 """The change log: what people changed, and what became of it.
 
-Public: `unfinished`, `any_unfinished`, `load`, `history`, `set_state`, `counts`, `rejected`,
-`newest_seq`,
-`deletes_since`, `list_changes`, `captured`, `write_logged`, `FINAL_STATES`.
+Public: `unfinished`, `any_unfinished`, `load`, `history`, `set_state`, `move`, `rename`, `counts`,
+`rejected`, `newest_seq`, `deletes_since`, `list_changes`, `captured`, `write_logged`,
+`FINAL_STATES`.
 """
 
 from __future__ import annotations
@@ -121,6 +121,13 @@ def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
         .where(log.finished_at.is_(None), log.row_guid == guid, log.table_name == table)
         .values(table_name=to)
     )
+
+
+def rename(connection: Connection, seqs: Iterable[int], guid: str) -> None:
+    """Let changes be those of a row with another key."""
+    for chunk in chunks(seqs):
+        own = among(connection, change_log.c.seq, chunk)
+        connection.execute(update(change_log).where(own).values(row_guid=guid))
 
 
 def counts(connection: Connection) -> dict[str, int]:

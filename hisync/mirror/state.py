@@ -60,6 +60,7 @@ class EngineState:
         throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
         announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
         pruned_at: when finished changes were last pruned, in seconds since the epoch.
+        entries_off: whether time entries were not kept when the last answer was applied.
         nothing_shown: whether the last complete answer named no item although there are rows.
         doubts: how often in a row a history that an outcome turns on could not be read, by row.
         moved_to: where the mirror went (`name`, `at`, `token`); it must not be worked on then.
@@ -88,6 +89,7 @@ class EngineState:
     throttle: dict[str, Any] | None = None
     announced: dict[str, Any] | None = None
     pruned_at: float | None = None
+    entries_off: bool = False
     nothing_shown: bool = False
     doubts: dict[str, int] | None = None
     moved_to: dict[str, Any] | None = None

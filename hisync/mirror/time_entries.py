@@ -1,8 +1,8 @@
 """Time entries as the engine reads and writes them, and the totals that they add up to.
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
-`restore_entry`, `set_entry`, `sums`, `unsettled`, `Unsettled`, `move_total`, `counted`,
-`before_changes`.
+`restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
+`counted`, `before_changes`.
 """
 
 from __future__ import annotations
@@ -151,11 +151,14 @@ def set_entry(connection: Connection, guid: str, cells: Cells) -> None:
 
 
 def restore_entry(connection: Connection, guid: str, before: Cells | None) -> None:
-    """Make an entry what it was; None takes it out."""
-    connection.execute(delete(time_entries).where(time_entries.c.guid == guid))
-    if before is not None:
-        known = {c.name for c in time_entries.c} - {"guid"}
-        cells = {c: literal_or(value) for c, value in before.items() if c in known}
+    """Make an entry what it was; None takes it out. People's own columns stay as they are."""
+    own = time_entries.c.guid == guid
+    if before is None:
+        connection.execute(delete(time_entries).where(own))
+        return
+    columns = (c.name for c in time_entries.c if c.name != "guid")
+    cells = {column: literal_or(before.get(column)) for column in columns}
+    if not connection.execute(update(time_entries).where(own).values(cells)).rowcount:
         connection.execute(insert(time_entries).values(guid=guid, **cells))
 
 
@@ -190,6 +193,12 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     )
     wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
     return [Unsettled(*row.values()) for row in rows if row["guid"] in wanted]
+
+
+def unsettled_guids(connection: Connection, table: str) -> list[str]:
+    """All items of a table with totals that their entries don't add up to."""
+    rows = connection.execute(_unsettled(connection.dialect.name, table)).mappings()
+    return [row["guid"] for row in rows]
 
 
 @cache

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from hisync.errors import ServiceError
+from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
 from hisync.sandbox import LOGIN, Fault
+from tests.engine import talk
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
@@ -222,6 +225,56 @@ def test_what_is_no_time_is_refused(world: World, values: tuple[str, str], reaso
     adds_up(world)
 
 
+@pytest.mark.parametrize("theirs", [0, 10])
+@pytest.mark.parametrize("many", [1, 2])
+def test_more_time_than_there_is_is_refused(world: World, theirs: int, many: int) -> None:
+    number = task(world, spent=30)
+    for guid in (ENTRY, OTHER)[:many]:
+        world.sql(LOG, guid, TASK, MOST_MINUTES)
+    if theirs:
+        colleague_adds(world, number, theirs)
+    world.service.reset_log()
+    for _ in range(3):
+        world.sync()
+    assert states(world) == [("insert", "rejected")] * many
+    assert world.writes() == []
+    assert spent(world, number) == 30 + theirs
+    adds_up(world)
+
+
+def test_a_refused_edit_leaves_a_column_of_ones_own_alone(world: World) -> None:
+    task(world)
+    world.sql("ALTER TABLE time_entries ADD COLUMN invoice TEXT")
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sql("UPDATE time_entries SET invoice = 'R-1' WHERE guid = ?", ENTRY)
+    world.sql("UPDATE time_entries SET minutes = -1 WHERE guid = ?", ENTRY)
+    world.sync()
+    assert states(world) == [("insert", "done"), ("update", "rejected")]
+    row = world.one("SELECT minutes, invoice FROM time_entries WHERE guid = ?", ENTRY)
+    assert row == {"minutes": 45, "invoice": "R-1"}
+    adds_up(world)
+
+
+def test_an_entry_taken_out_while_its_total_is_looked_up_is_sent_and_taken_back(
+    world: World,
+) -> None:
+    number = task(world)
+    other = "00000000-0000-4000-8000-00000000000b"
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'another')", other)
+    world.sync()
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql(LOG, OTHER, other, 45)  # goes well, so that the push has another round
+    world.service.faults.add(f"PUT /item/{number}:drop_after:1")
+    take_out = "DELETE FROM time_entries WHERE guid = ?"
+    talk.at_request(world, "send_update", lambda: world.sql(take_out, ENTRY))
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 0
+    assert sorted(states(world)) == [("delete", "done"), ("insert", "done"), ("insert", "done")]
+    adds_up(world)
+
+
 def test_an_entry_without_an_item_is_refused(world: World) -> None:
     world.sql(LOG, ENTRY, OTHER, 45)
     world.sync()
@@ -263,36 +316,6 @@ def test_a_row_moved_with_its_total_is_done(world: World) -> None:
     adds_up(world)
 
 
-@pytest.mark.parametrize("refused", ["", "by the first", "by the other"])
-def test_an_entry_put_in_again_for_another_item_is_done_when_that_has_it(
-    world: World, refused: str
-) -> None:
-    first = task(world)
-    world.sql(LOG, ENTRY, TASK, 45)
-    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'other')", OTHER)
-    world.sync()
-    other = int(world.one("SELECT id FROM tasks WHERE guid = ?", OTHER)["id"])
-    with world.client() as client:
-        client.execute("BEGIN")
-        client.execute(f"DELETE FROM time_entries WHERE guid = '{ENTRY}'")
-        client.execute(LOG.replace("?, ?, ?", f"'{ENTRY}', '{OTHER}', 45"))
-        client.execute("COMMIT")
-    if refused:
-        number = first if refused == "by the first" else other
-        world.service.faults.add(
-            Fault("status", "PUT", f"/item/{number}", status=400, code=25, count=0)
-        )
-    world.sync()
-    world.sync()
-    assert (spent(world, first), spent(world, other)) == ((45, 0) if refused else (0, 45))
-    assert states(world)[1:] == (
-        [("delete", "rejected"), ("insert", "rejected")]
-        if refused
-        else [("delete", "merged"), ("insert", "done")]
-    )
-    adds_up(world)
-
-
 def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET time_spent_minutes = 999 WHERE guid = ?", TASK)
@@ -308,6 +331,57 @@ def test_a_total_written_directly_is_refused_and_put_back(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.parametrize("theirs", ["title", "time_spent"])
+@pytest.mark.parametrize("minutes", [999, 0])
+def test_a_total_written_over_is_nobodys_time_whatever_comes_meanwhile(
+    world: World, minutes: int, theirs: str
+) -> None:
+    number = task(world, spent=30)
+    world.sql("UPDATE tasks SET time_spent_minutes = ? WHERE guid = ?", minutes, TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    colleague = world.service.model.user("tariq@example.com")
+    value: Any = {"title": "theirs", "time_spent": 40}[theirs]
+    world.service.model.update(number, user=colleague, **{theirs: value})
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == {"title": 75, "time_spent": 85}[theirs]
+    assert len(entries(world)) == {"title": 2, "time_spent": 3}[theirs]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("UPDATE tasks SET time_spent_minutes = 99 WHERE guid = ?", id="update"),
+        pytest.param(
+            "INSERT OR REPLACE INTO tasks (guid, title, time_spent_minutes) VALUES (?, 'task', 3)",
+            id="replace",
+            marks=pytest.mark.sqlite_only,
+        ),
+    ],
+)
+def test_a_total_written_over_while_a_create_is_looked_up_is_nobodys_time(
+    new_world: MakeWorld, effect: str, statement: str
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title, time_spent_minutes) VALUES (?, 'task', 7)", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"POST /item:{effect}:1")
+    talk.at_request(world, "send_create", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    world.sql(statement, TASK)
+    for _ in range(3):
+        world.sync()
+    number = world.one("SELECT id FROM tasks WHERE guid = ?", TASK)["id"]
+    assert spent(world, number) == 45
+    assert [entry["minutes"] for entry in entries(world)] == [45]
+    adds_up(world)
+
+
 @pytest.mark.parametrize("effect", ["drop_after", "drop_before", "status=500", "cut"])
 @pytest.mark.parametrize("theirs", [0, 30])
 @pytest.mark.parametrize("history", ["history_wrapped=false", "free_history=true"])
@@ -320,8 +394,9 @@ def test_a_lost_answer_neither_loses_nor_doubles_minutes(
     world.sql(LOG, ENTRY, TASK, 45)
     world.service.faults.add(f"PUT /item/*:{effect}:1")
     if theirs:
-        # The push stops at the first trouble, so a colleague gets in between.
-        world.service.faults.add("GET /item/delta/*:status=503:1")
+        # The pull that would look the answer up fails, so that a colleague gets in between.
+        trouble = "GET /item/delta/*:status=503:1"
+        talk.at_request(world, "send_update", lambda: world.service.faults.add(trouble))
     with suppress(ServiceError):  # the cycle may end in the trouble
         world.sync()
     if theirs:
@@ -330,6 +405,85 @@ def test_a_lost_answer_neither_loses_nor_doubles_minutes(
         world.sync()
     assert spent(world, number) == 60 + theirs
     assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize(
+    "theirs", [(10, 20), (10, -10), (0, 10), (10, 0)], ids=lambda those: str(those)
+)
+def test_what_others_wrote_after_a_lost_answer_counts_once(
+    new_world: MakeWorld, effect: str, theirs: tuple[int, int]
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"PUT /item/*:{effect}:1")
+    # The pull that would look the answer up fails, so that others get in between.
+    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    assert states(world) == [("insert", "unknown")]
+    model = world.service.model
+    colleague = model.user("tariq@example.com")
+    for minutes in theirs:
+        changes: dict[str, Any] = (
+            {"time_spent": spent(world, number) + minutes} if minutes else {"priority": 30000}
+        )
+        model.update(number, user=colleague, **changes)
+    after = spent(world, number)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == after + (45 if effect == "drop_before" else 0)
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize("wrong", [0, 600, -3600])
+def test_a_wrong_clock_does_not_mistake_what_became_of_a_total(
+    new_world: MakeWorld, effect: str, wrong: float
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)  # the same total once before
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.sync()
+    world.time.sleep(300)
+    world.time.set_by(wrong)
+    model = world.service.model
+    model.clock = lambda: datetime.fromtimestamp(world.time() - world.time.wrong, UTC)
+    world.sync()
+    world.sql(LOG, OTHER, TASK, 45)
+    faults = world.service.faults
+    faults.add(f"PUT /item/*:{effect}:1")
+    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+    assert states(world)[-1] == ("insert", "unknown")
+    colleague = model.user("tariq@example.com")
+    model.update(number, user=colleague, priority=30000)
+    model.update(number, user=colleague, time_spent=spent(world, number) + 10)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 70
+    adds_up(world)
+
+
+def test_minutes_that_went_with_the_last_of_ours_are_added_again(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    hook(world, number, 30)
+    world.sync()
+    world.sync()
+    assert spent(world, number) == 30
     adds_up(world)
 
 
@@ -381,6 +535,53 @@ def test_switched_off_nothing_is_kept_and_entries_are_refused(new_world: MakeWor
     assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == 30
 
 
+@pytest.mark.parametrize("changed", ["entry", "total", "title", "nothing", "gone", "there"])
+def test_switched_on_again_what_came_meanwhile_is_observed(
+    new_world: MakeWorld, changed: str
+) -> None:
+    world = new_world(items=30, rules={"time_entries": False})
+    world.sync()
+    number = task(world, spent=60)
+    world.change_rules(time_entries=True)
+    match changed:
+        case "entry":
+            world.sql(LOG, ENTRY, TASK, 45)
+        case "total":
+            world.sql("UPDATE tasks SET time_spent_minutes = NULL WHERE guid = ?", TASK)
+            world.sql(LOG, ENTRY, TASK, 45)
+        case "title":
+            world.sql("UPDATE tasks SET title = 'other' WHERE guid = ?", TASK)
+        case "gone":
+            world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+        case "there":
+            world.sql(LOG, ENTRY, TASK, 45)
+            colleague_adds(world, number, 10)
+    for _ in range(2):
+        world.sync()
+    adds_up(world)
+    assert [e["minutes"] for e in entries(world) if e["source"] == "observed"] == {
+        "there": [10, 60]
+    }.get(changed, [60])
+    if changed != "gone":
+        assert spent(world, number) == {"entry": 105, "total": 105, "there": 115}.get(changed, 60)
+
+
+def test_switched_off_for_a_while_nothing_is_counted_twice(world: World) -> None:
+    number = task(world, spent=20)
+    world.sql(LOG, ENTRY, TASK, 30)
+    world.sync()
+    world.change_rules(time_entries=False)
+    colleague_adds(world, number, 60)
+    world.sync()
+    world.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    world.change_rules(time_entries=True)
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 80
+    assert [e["minutes"] for e in entries(world)] == [20, 60]
+    adds_up(world)
+
+
 def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET title = 'refused' WHERE guid = ?", TASK)
@@ -391,6 +592,20 @@ def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -
     assert spent(world, number) == 75
     assert states(world) == [("insert", "done")]
     assert world.one("SELECT title FROM tasks WHERE guid = ?", TASK) == {"title": "task"}
+    adds_up(world)
+
+
+def test_refused_minutes_leave_an_archiving_alone(world: World) -> None:
+    task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=403, code=17, count=1))
+    for _ in range(2):
+        world.sync()
+    assert states(world) == [("insert", "rejected")]
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
+    assert world.changes()[-1] == ("update", "done")
+    assert [e["minutes"] for e in entries(world)] == [30]
     adds_up(world)
 
 
@@ -420,6 +635,48 @@ def test_a_replace_keeps_the_sum(world: World) -> None:
     world.sync()
     assert spent(world, number) == 60
     adds_up(world)
+
+
+@pytest.mark.parametrize("minutes", [30, 45])
+@pytest.mark.parametrize("refused", ["", "from", "to", "on its way"])
+def test_an_entry_that_is_put_in_anew_on_another_item_is_two(
+    world: World, minutes: int, refused: str
+) -> None:
+    there = "00000000-0000-4000-8000-00000000000b"
+    first = task(world)
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'another')", there)
+    world.sync()
+    second = int(world.one("SELECT id FROM tasks WHERE guid = ?", there)["id"])
+
+    def move() -> None:
+        with world.client() as client:
+            client.execute("BEGIN")
+            client.execute("DELETE FROM time_entries WHERE guid = ?", (ENTRY,))
+            client.execute(LOG, (ENTRY, there, minutes))
+            client.execute("COMMIT")
+
+    world.sql(LOG, ENTRY, TASK, 30)
+    if refused == "on its way":
+        talk.at_request(world, "send_update", move)
+    else:
+        world.sync()
+        move()
+    faulty = {"from": first, "to": second, "on its way": first}.get(refused)
+    if faulty is not None:
+        fault = Fault("status", "PUT", f"/item/{faulty}", status=403, code=17, count=1)
+        world.service.faults.add(fault)
+    for _ in range(3):
+        world.sync()
+    adds_up(world)
+    totals = {"": (0, minutes), "from": (30, minutes), "to": (0, 0), "on its way": (0, 0)}
+    assert (spent(world, first), spent(world, second)) == totals[refused]
+    ends = {"": ["done"] * 3, "from": ["done", "rejected", "done"], "to": ["done"] * 2}
+    ends["to"] += ["rejected"]
+    ends["on its way"] = ["rejected"] * 3
+    assert [state for _, state in states(world)] == ends[refused]
+    world.service.reset_log()
+    world.sync(full=True)
+    assert world.writes() == []
 
 
 def test_minutes_that_a_lost_answer_went_over_are_added_again(world: World) -> None:

@@ -92,6 +92,19 @@ def test_a_later_change_of_an_entry_says_nothing_more(talk: World) -> None:
     assert there(talk) == {"First talk": 1}
 
 
+def test_an_entry_of_a_key_that_was_told_of_long_ago_says_nothing_more(talk: World) -> None:
+    spend(talk, 30)
+    talk.sync()
+    talk.sql("DELETE FROM time_entries WHERE guid = ?", ENTRY)
+    talk.sync()
+    talk.sql("DELETE FROM change_log")  # as after `retention.change_log_days`
+    spend(talk, 45)
+    for _ in range(2):
+        talk.sync()
+    assert spent(talk) == 45
+    assert there(talk) == here(talk) == {"First talk": 1}
+
+
 def test_an_entry_that_is_refused_says_nothing(talk: World) -> None:
     spend(talk, -45)
     talk.sync()
