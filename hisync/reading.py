@@ -78,15 +78,19 @@ def fetch_changes(engine: Engine) -> Reading:
     if mode is DeltaMode.NONE:
         mode = DeltaMode.UNKNOWN
     with engine.mirror.reading() as connection:
-        named = bases.known_ids(connection) <= answer.ids
+        lacking = bases.known_ids(connection) - answer.ids
+        missed = bases.missed_ids(connection)
+    named = not lacking
     if mode is DeltaMode.UNKNOWN and named and answer.has_stubs and not answer.items:
         # Every item that a full read showed, changed or not: a missing one would be gone.
         mode = DeltaMode.NAMES_ALL
     # Without a single stub, a delta that named them all may have stopped to.
     doubtful = mode is DeltaMode.NAMES_ALL and not answer.has_stubs
     undecided = not named and (mode is DeltaMode.UNKNOWN or doubtful)
-    if mode is DeltaMode.PARTIAL and named and answer.has_stubs and not answer.items:
-        undecided = True  # that it once lacked some may have been one faulty answer
+    if mode is DeltaMode.PARTIAL and lacking <= missed and answer.has_stubs and not answer.items:
+        # That it once lacked some may have been a faulty answer; that it lacks what the last
+        # complete one did not show either is no fault.
+        undecided = True
     errors = before.delta_errors if undecided else 0
     return Reading(answer, full=False, mode=mode, undecided=undecided, delta_errors=errors)
 

@@ -158,3 +158,28 @@ def test_a_delta_that_lacks_an_item_once_may_be_a_faulty_answer(
         stage.world.sync()
     assert mode(stage.world) is (DeltaMode.NAMES_ALL if times == 1 else DeltaMode.PARTIAL)
     assert len(stage.sql("SELECT 1 FROM tasks")) == 2
+
+
+def test_what_left_in_the_meantime_does_not_keep_a_delta_under_suspicion(
+    stage_of: MakeStage,
+) -> None:
+    stage = stage_of("a", "b", "c")
+    for number in range(2):  # as above: the delta is not believed any more
+        for name in ("a", "b", "c"):
+            stage.act(edits(name, title=f"again {number}"))
+        fault = Fault("missing_ids", "GET", "/item/delta/*", ids=(stage.need("b").id,))
+        stage.world.service.faults.add(fault)
+        if number == 1:
+            # The full read is the first to lack it, and there is no second one to prove it.
+            stage.act(during("GET /item", deletes("c")))
+            fault = Fault("status", "GET", "/item", nth=2, status=404)
+            stage.world.service.faults.add(fault)
+        with suppress(ServiceError):
+            stage.world.sync()
+    assert mode(stage.world) is DeltaMode.PARTIAL
+    for _ in range(3):
+        stage.world.time.sleep(60)
+        stage.world.sync()
+    assert mode(stage.world) is DeltaMode.NAMES_ALL
+    assert {row["title"] for row in stage.sql("SELECT title FROM tasks")} == {"again 1"}
+    assert len(stage.sql("SELECT 1 FROM tasks")) == 2
