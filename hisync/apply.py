@@ -8,8 +8,9 @@ unsent changes. Public: `apply_items`, `Shown`, `Applied`.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -166,8 +167,7 @@ def apply_items(
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
-    many = len(items) > BATCH
-    with dialects.of(connection).many_rows(connection) if many else nullcontext():
+    with _in_bulk(connection) if len(items) > BATCH else nullcontext():
         for batch in _batches(connection, items, live):
             found = identify(connection, batch, live, answering, adopted)
             _report_duplicates(engine, found)
@@ -176,6 +176,19 @@ def apply_items(
             if not answering:
                 engine.progress("applying", done, len(items))
     return applied
+
+
+@contextmanager
+def _in_bulk(connection: Connection) -> Iterator[None]:
+    """What makes it cheaper to apply a great many items."""
+    pausing = gc.isenabled()
+    gc.disable()  # items hold no cycles, and to look for some in each takes a twelfth of the time
+    try:
+        with dialects.of(connection).many_rows(connection):
+            yield
+    finally:
+        if pausing:
+            gc.enable()
 
 
 def _batches(
