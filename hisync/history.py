@@ -2,7 +2,7 @@
 
 The history names some properties otherwise than the item does, cuts times to minutes and comes in
 no order, as recorded answers show. Public: `chronological`, `units_since`, `units_of`,
-`read_total`.
+`value_of`, `read_total`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HISTORY_NAMES: Final[Mapping[str, str]] = {
 
 def chronological(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Value]:
     """What the history says was written to a field since then, oldest first."""
-    return [_value(field, unit.value) for unit in units_since(field, history, moment)]
+    return [value_of(field, unit) for unit in units_since(field, history, moment)]
 
 
 def units_since(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Unit]:
@@ -59,8 +59,9 @@ def read_total(value: Any, time_unit: str) -> int | None:
     return round(number * (60 if time_unit == "hours" else 1)) if isfinite(number) else None
 
 
-def _value(field: Field, text: Any) -> Value:
+def value_of(field: Field, unit: Unit) -> Value:
     """A value of the history as the mirror would hold it, or as it stands where it can't."""
+    text = unit.value
     if field.type is FieldType.SET and isinstance(text, str) and not text.startswith("["):
         text = [part.strip() for part in text.split(",") if part.strip()]
     try:

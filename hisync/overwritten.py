@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -20,8 +21,8 @@ from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
-from hisync.history import chronological
-from hisync.items import Access, Item, Value, Values, fields_of, same_value
+from hisync.history import chronological, units_since, value_of
+from hisync.items import Access, Field, Item, Value, Values, fields_of, same_value
 from hisync.ledger import add_again
 from hisync.mirror import base as bases
 from hisync.mirror import records, rows
@@ -117,26 +118,41 @@ def find_overwritten(
         if field.access is Access.COUNTED:
             continue  # nobody's minutes are overwritten: they are added again
         before = claimed.before.get(column, field.empty)
-        written = chronological(field, history, claimed.before.get("time_last_update"))
+        units = units_since(field, history, claimed.before.get("time_last_update"))
         stored = item.values.get(column, field.empty)
-        if not arrived_as(field, sent, stored) and not any(
-            same_value(field, value, sent) for value in written
-        ):
+        ours = [unit for unit in units if same_value(field, value_of(field, unit), sent)]
+        if not arrived_as(field, sent, stored) and not ours:
             continue  # it never arrived, so it went over nothing
-        seen = [
-            value
-            for value in written
-            if not any(same_value(field, value, known) for known in (sent, before, stored))
+        own = [unit.at for unit in ours if unit.user_id == engine.api.account_id]
+        seen = _replaced(field, units, (sent, before, stored), own[-1] if own else None)
+        policy = engine.rules.policy.of(column)
+        winner: Resolution = "local" if column in claimed.intent.sent else "remote"
+        found += [
+            ConflictRecord(table, claimed.intent.guid, column, before, sent, value, winner, policy)
+            for value in seen
         ]
-        if seen:
-            policy = engine.rules.policy.of(column)
-            winner: Resolution = "local" if column in claimed.intent.sent else "remote"
-            found.append(
-                ConflictRecord(
-                    table, claimed.intent.guid, column, before, sent, seen[-1], winner, policy
-                )
-            )
     return found
+
+
+def _replaced(
+    field: Field, units: Iterable[Unit], known: Sequence[Value], ours_at: datetime | None
+) -> list[Value]:
+    """The values that a write of ours took the place of, as far as the history can tell.
+
+    That is the last one before it. But the history's times are cut to minutes: of ours, any other
+    of the same minute may be the one, or have come right after.
+    """
+    earlier: list[Value] = []
+    same: list[Value] = []
+    for unit in units:
+        value = value_of(field, unit)
+        if any(same_value(field, value, one) for one in (*known, *same)):
+            continue
+        if ours_at is None or unit.at is None or unit.at < ours_at:
+            earlier.append(value)
+        elif unit.at == ours_at:
+            same.append(value)
+    return [*earlier[-1:], *same]
 
 
 def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:

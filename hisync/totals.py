@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from sqlalchemy import Connection
+
 from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.doubts import fetch_telling, look_at_each
@@ -34,10 +36,12 @@ def lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
     No transaction may be open.
     """
     with engine.mirror.reading() as connection:
-        pending = intents.load_intents(connection)
-        updates = {guid: intent for guid, intent in pending.items() if intent.op == "update"}
-        if not updates:
-            return []
+        updates = _pending_updates(connection)
+    if not updates:
+        return []
+    # What people changed since is folded in first: a row alone does not say what it was based on.
+    with engine.mirror.writing() as connection:
+        updates = _pending_updates(connection)
         known = {base.id: base for base in bases.load_bases(connection, updates).values()}
         local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
     found = []
@@ -49,6 +53,11 @@ def lost_updates(engine: Engine, reading: Reading) -> list[tuple[Claim, Item]]:
             values = row.values if row else before
             found.append((Claim(updates[base.guid], base, before, values, None), item))
     return found
+
+
+def _pending_updates(connection: Connection) -> dict[str, Intent]:
+    pending = intents.load_intents(connection)
+    return {guid: intent for guid, intent in pending.items() if intent.op == "update"}
 
 
 def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[int, bool]:

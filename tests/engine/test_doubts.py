@@ -183,3 +183,42 @@ def test_what_left_in_the_meantime_does_not_keep_a_delta_under_suspicion(
     assert mode(stage.world) is DeltaMode.NAMES_ALL
     assert {row["title"] for row in stage.sql("SELECT title FROM tasks")} == {"again 1"}
     assert len(stage.sql("SELECT 1 FROM tasks")) == 2
+
+
+def test_a_title_undone_in_passing_is_told_of_though_people_gave_another_since(
+    tmp_path: Path,
+) -> None:
+    stage = set_stage(
+        tmp_path / "m", {"task": {"title": "base"}}, traits=["put_needs_guid_and_title"]
+    )
+    again = "UPDATE tasks SET title = 'mine' WHERE guid = :task"
+    stage.act("UPDATE tasks SET message = 'ours' WHERE guid = :task")
+    # The first PUT lacks the title; the second one goes over a colleague's, and its answer is lost.
+    stage.act(during("PUT /item/*", edits("task", title="theirs")))
+    stage.world.service.faults.add(
+        Fault("drop_after", "PUT", "/item/*", nth=2),
+        Fault("status", "GET", "/item/delta/*", nth=2, status=503),  # nor is it looked up yet
+    )
+    with suppress(ServiceError):
+        stage.world.sync()
+    stage.world.crash()
+    stage.act(during("GET /item", again))
+    stage.world.sync(full=True)
+    found = stage.sql("SELECT field, remote_value FROM conflicts")
+    assert found == [{"field": "title", "remote_value": "theirs"}]
+    wire = stage.wire("task")
+    assert wire is not None
+    assert wire["title"] == "mine"
+    stage.close()
+
+
+def test_what_someone_wrote_after_our_write_is_not_what_it_went_over(stage_of: MakeStage) -> None:
+    stage = stage_of("task")
+    stage.act("UPDATE tasks SET title = 'ours' WHERE guid = :task")
+    stage.act(during("PUT /item/*", edits("task", title="before")))
+    stage.act(during("GET /item/history", edits("task", title="after")))
+    stage.world.sync()
+    stage.world.sync()
+    found = stage.sql("SELECT local_value, remote_value FROM conflicts")
+    assert found == [{"local_value": "ours", "remote_value": "before"}]
+    assert stage.sql("SELECT title FROM tasks") == [{"title": "after"}]
