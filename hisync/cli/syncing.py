@@ -81,11 +81,11 @@ def run(
 
     config = read_config(context.obj)
     stop = threading.Event()
-    stop_on_signals(stop)
-    try:
-        serve(config, stop, standby=standby)
-    except LockedError as error:
-        raise HisyncError(str(error)) from None  # a daemon does not wait for another one
+    with stop_on_signals(stop):
+        try:
+            serve(config, stop, standby=standby)
+        except LockedError as error:
+            raise HisyncError(str(error)) from None  # a daemon does not wait for another one
 
 
 @db_app.command("upgrade")

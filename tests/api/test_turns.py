@@ -100,6 +100,15 @@ def test_what_a_job_raises_is_raised_once_all_have_ended() -> None:
     assert ended == [True, True]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell runs in the background starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_does_not_wait_for_requests_that_hang(hanging: Hanging) -> None:
     url = f"http://127.0.0.1:{hanging.server_address[1]}/api"
     ended = threading.Event()

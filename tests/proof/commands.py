@@ -52,7 +52,7 @@ def each_result(
     """What each job gives, as they end; the rest is dropped when the time is up or on a signal."""
     started = time.monotonic()
     # As Ctrl-C: whoever ends it still gets the count of what was run.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.jobs == 1 or len(jobs) == 1:
             yield from _in_time(map(run, jobs), started, options)
@@ -61,6 +61,8 @@ def each_result(
             yield from _in_time(pool.imap_unordered(run, jobs), started, options)
     except KeyboardInterrupt:
         print("ended before its time")
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _in_time(
