@@ -241,6 +241,7 @@ TEXTS = {
         there={"task": {"due_date": "2026-05-01T10:00:00.000+00:00", "color": 2}},
         here={"task": {"table": "notes", "due_date": "2026-05-01 10:00:00.000000"}},
         log=["update rejected: due_date"],
+        sqlite_only="PostgreSQL knows what tomorrow is",
     ),
     Edge(
         "the same while an earlier edit of it is sent: only what can't be read is refused",
@@ -253,6 +254,7 @@ TEXTS = {
         there={"task": {"due_date": "2026-06-01T00:00:00.000+00:00"}},
         here={"task": {"table": "notes", "due_date": "2026-06-01 00:00:00.000000"}},
         log=["update done", "update rejected: due_date"],
+        sqlite_only="PostgreSQL knows what tomorrow is",
     ),
     Edge(
         "an unreadable cell in a row whose item is gone: refused by name",

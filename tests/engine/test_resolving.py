@@ -137,6 +137,7 @@ def test_a_value_that_somebody_has_changed_since_is_left(world: World) -> None:
     assert conflict(world)["resolution"] == "local"
 
 
+@pytest.mark.sqlite_only
 def test_a_cell_that_cant_be_read_is_left(world: World) -> None:
     number = make(world, due_date="2026-05-01 10:00")
     there(world, number, due_date="2026-06-01T10:00:00.000+00:00")

@@ -394,6 +394,7 @@ def test_the_key_of_a_new_item_follows_from_what_left(world: World) -> None:
     assert put_back(world.engine, TASK).guid == derived_guid(f"restored/{TASK}", seq)
 
 
+@pytest.mark.sqlite_only
 def test_a_client_that_holds_the_database_is_no_damage(world: World) -> None:
     archived_here(world)
     with world.client() as client:

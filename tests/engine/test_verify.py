@@ -266,6 +266,7 @@ def test_what_a_missing_trigger_hid_is_kept_once(world: World) -> None:
     assert_mended(world)
 
 
+@pytest.mark.sqlite_only
 def test_drift_beside_an_unsent_edit_is_mended_and_the_edit_goes_out(world: World) -> None:
     task = a_task(world)
     with unseen(world) as client:
