@@ -212,9 +212,9 @@ def _batches(
         }
         # A parent that the mirror knows, from before or from an earlier part, can be found.
         known = load_bases_by_id(connection, set(children.values())) if children else {}
-        early = {number for number, parent in children.items() if parent in known}
-        late += [item for item in part if item.id in children.keys() - early]
-        yield [item for item in part if item.id not in children or item.id in early]
+        behind = {number for number, parent in children.items() if parent not in known}
+        late += [item for item in part if item.id in behind]
+        yield [item for item in part if item.id not in behind]
     while late:
         behind = {item.id for item in late}
         ready = [item for item in late if item.parent_id not in behind] or late
@@ -324,9 +324,8 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View
 
 def _has_vanished(shown: Shown, view: _View) -> bool:
     """Whether an edited row is not there without having been deleted."""
-    dirty = (shown.base.dirty if shown.base else None) or {}
     log = view.changes.get((shown.table_before, shown.guid), ())
-    return not was_deleted(shown.table_before, dirty, log)
+    return not was_deleted(shown.table_before, shown.dirty, log)
 
 
 def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes, *, had_holes: bool) -> None:
@@ -466,7 +465,7 @@ def _agreed(shown: Shown, log: Sequence[Change]) -> set[str]:
     columns = set(shown.values)
     if shown.intent is not None:
         return columns - columns_edited_after(shown.item.table, log, shown.intent.last_seq)
-    said = set((shown.base.dirty if shown.base else None) or ())
+    said = set(shown.dirty)
     return columns & (said | (_DATES if "is_all_day" in said else set()))
 
 
@@ -485,7 +484,7 @@ def _refuse_time(
 
 def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
     """Unsent edits of columns that the item's new kind does not have: kept, since they can't go."""
-    dirty = (shown.base.dirty if shown.base else None) or {}
+    dirty = shown.dirty
     homeless = dirty.keys() & fields_of(local.table).keys() - fields_of(shown.item.table).keys()
     homeless -= local.unreadable.keys()  # whose changes are refused, and keep what was written
     return [

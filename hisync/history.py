@@ -2,7 +2,7 @@
 
 The history names some properties otherwise than the item does, cuts times to minutes and comes in
 no order, as recorded answers show. Public: `chronological`, `units_since`, `units_of`,
-`value_of`, `read_total`.
+`value_of`, `minute_of`, `read_total`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ def chronological(field: Field, history: Iterable[Unit], moment: datetime | None
 
 def units_since(field: Field, history: Iterable[Unit], moment: datetime | None) -> list[Unit]:
     """The units that tell of a field since then, oldest first."""
-    # The history's times are cut to minutes.
-    since = moment and moment.replace(second=0, microsecond=0)
+    since = moment and minute_of(moment)
     return [
         unit
         for unit in units_of(field, history)
         if since is None or unit.at is None or unit.at >= since
     ]
+
+
+def minute_of(moment: datetime) -> datetime:
+    """A moment as the history has it, whose times are cut to minutes."""
+    return moment.replace(second=0, microsecond=0)
 
 
 def units_of(field: Field, history: Iterable[Unit]) -> list[Unit]:

@@ -85,9 +85,9 @@ def leave_by_own_write(
     base, local, writes = leaver.base, leaver.local, Writes()
     carried = [change for change in leaver.log if change.seq <= intent.last_seq]
     later = [change for change in leaver.log if change.seq > intent.last_seq]
-    values = local.values if local else {}
-    if local is None or intent.op == "delete":  # what was put in again since is not what left
-        values = bases.base_values(base, local.values if local else None)
+    values = local.values if local else None
+    if values is None or intent.op == "delete":  # what was put in again since is not what left
+        values = bases.base_values(base, values)
     writes.forgotten.append(base.guid)
     writes.removed.append(RemovedRow(base.table, base.guid, base.id, values, _REASONS[intent.op]))
     if local is not None and intent.op == "delete":

@@ -315,13 +315,21 @@ def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -
     if base is None or row is None:
         return
     now = engine.clock.now()
-    day = _day_of(engine, state.load(connection), now)
+    entry = _observed(engine, state.load(connection), guid, minutes, now)
     total = bases.base_values(base, row.values).get(SPENT) or 0
     dirty = {SPENT: total, **(base.dirty or {})}
-    time_entries.insert_entries(connection, [Entry(guid, minutes, day, now)])
+    time_entries.insert_entries(connection, [entry])
     time_entries.move_total(connection, guid, minutes)
     bases.save_bases(connection, [replace(base, dirty=dirty)])
     engine.log.warning("time_added_again", guid=guid, minutes=minutes)
+
+
+def _observed(
+    engine: Engine, memory: state.EngineState, guid: str, minutes: int, at: datetime | None
+) -> Entry:
+    """An entry for time seen on hiTask, now where it is not known when."""
+    when = at or engine.clock.now()
+    return Entry(guid, minutes, _day_of(engine, memory, when), when)
 
 
 def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
@@ -359,8 +367,7 @@ def settle(
         return
     memory, entries = state.load(connection), []
     for item in unsettled:
-        when = item.time_last_update or engine.clock.now()
-        entries.append(Entry(item.guid, item.missing, _day_of(engine, memory, when), when))
+        entries.append(_observed(engine, memory, item.guid, item.missing, item.time_last_update))
         if item.guid in known and engine.rules.comments:
             histories.read_again(connection, item.guid)
     time_entries.insert_entries(connection, entries)
@@ -385,8 +392,8 @@ def catch_up(engine: Engine, connection: Connection) -> None:
         values = bases.base_values(base, row.values if row else None)
         agreed = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
         if missing := (values.get(SPENT) or 0) - agreed:
-            when = values.get("time_last_update") or engine.clock.now()
-            entries.append(Entry(base.guid, missing, _day_of(engine, memory, when), when))
+            seen = values.get("time_last_update")
+            entries.append(_observed(engine, memory, base.guid, missing, seen))
     time_entries.insert_entries(connection, entries)
 
 

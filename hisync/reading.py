@@ -79,7 +79,7 @@ def fetch_changes(engine: Engine) -> Reading:
         mode = DeltaMode.UNKNOWN
     with engine.mirror.reading() as connection:
         lacking = bases.known_ids(connection) - answer.ids
-        missed = bases.missed_ids(connection)
+        missed = bases.missed_ids(connection) if mode is DeltaMode.PARTIAL else frozenset()
     named = not lacking
     if mode is DeltaMode.UNKNOWN and named and answer.has_stubs and not answer.items:
         # Every item that a full read showed, changed or not: a missing one would be gone.

@@ -10,7 +10,6 @@ number can't be told apart. Public: `lost_updates`, `look_up_totals`, `lost_minu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -19,7 +18,7 @@ from hisync.claim import Claim
 from hisync.comment import Unit
 from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
-from hisync.history import read_total, units_since
+from hisync.history import minute_of, read_total, units_since
 from hisync.items import SPENT, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows
@@ -152,13 +151,11 @@ def _written_since(
         if total is None:
             continue
         written.append((unit.user_id, total))
-        if total == before and (read_at is None or unit.at is None or _minute(unit.at) <= read_at):
+        if total == before and (
+            read_at is None or unit.at is None or minute_of(unit.at) <= read_at
+        ):
             written.clear()  # the one that we had read
     return written
-
-
-def _minute(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)
 
 
 def _same(one: Value, other: Value) -> bool:

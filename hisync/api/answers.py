@@ -115,10 +115,9 @@ def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> It
         raise _unbelievable() from None
     few = len(shown) == len(first)
     items = first if few else _LongItems(elements, shown, decode)
-    if not few and not unchanged:
-        return ItemsAnswer(items, shown, cursor)
-    unchanged |= shown
-    return ItemsAnswer(items, unchanged, cursor)
+    if unchanged:
+        unchanged |= shown
+    return ItemsAnswer(items, unchanged or shown, cursor)
 
 
 def decode_written(
@@ -178,7 +177,7 @@ def _is_stub(element: Mapping[str, Any]) -> bool:
     """Whether it only names an item; one said to be changed that shows nothing is neither."""
     if len(element) == len(_STUB) and element.get("changed") is False:
         return True
-    if element.get("title") is not None:
+    if element.get("title") is not None:  # as of nearly all: no need to look at every value
         return False
     if any(value is not None for key, value in element.items() if key not in _STUB):
         return False

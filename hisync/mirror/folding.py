@@ -18,7 +18,7 @@ from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import state, time_entries
 from hisync.mirror.base import Base, load_bases, rows_among, save_bases
 from hisync.mirror.tables import ITEM_TABLES, change_log
-from hisync.mirror.time_entries import counted
+from hisync.mirror.time_entries import counted, counted_total
 
 _log: Final = change_log.c
 # What is finished was folded before; only a lost memory of that makes it look new.
@@ -107,7 +107,7 @@ def _totals_before(
         if minutes:
             totals[guid] -= minutes
         elif row["table_name"] == known.table and SPENT in (row["old_values"] or {}):
-            totals[guid] = _whole(row["old_values"][SPENT])
+            totals[guid] = counted_total(row["old_values"][SPENT])
         elif row["table_name"] == known.table and row["op"] != "update":
             totals[guid] = 0  # a REPLACE logs what it replaced right before
     return totals
@@ -122,13 +122,8 @@ def _totals_now(connection: Connection, bases: Iterable[Base]) -> dict[str, int]
     for table, guids in by_table.items():
         query = _spent(table)
         rows = rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
-        found |= {row["guid"]: _whole(row[SPENT]) for row in rows}
+        found |= {row["guid"]: counted_total(row[SPENT]) for row in rows}
     return found
-
-
-def _whole(total: Any) -> int:
-    """A raw cell of a total; many entries together may be more than one can be."""
-    return total if isinstance(total, int) and not isinstance(total, bool) else 0
 
 
 @cache

@@ -2,7 +2,7 @@
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
 `restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
-`counted`, `before_changes`.
+`counted`, `counted_total`, `before_changes`.
 """
 
 from __future__ import annotations
@@ -69,8 +69,13 @@ class Unsettled:
 
 def counted(minutes: Any) -> int:
     """What a raw cell of `minutes` counts: 0 where it is no number of minutes."""
-    whole = isinstance(minutes, int) and not isinstance(minutes, bool)
-    return minutes if whole and abs(minutes) <= MOST_MINUTES else 0
+    number = counted_total(minutes)
+    return number if abs(number) <= MOST_MINUTES else 0
+
+
+def counted_total(total: Any) -> int:
+    """The same of a total: many entries together may be more than one can be."""
+    return total if isinstance(total, int) and not isinstance(total, bool) else 0
 
 
 def load_entries(connection: Connection, guids: Iterable[str]) -> dict[str, Cells]:

@@ -25,6 +25,18 @@ LOG = "INSERT INTO time_entries (guid, item_guid, minutes, note) VALUES (?, ?, ?
 TABLES = ("projects", "tasks", "events", "notes", "files", "other_items")
 
 
+def sync_in_the_dark(world: World, send: str, fault: str) -> None:
+    """A cycle whose write loses its answer, as `fault` says.
+
+    The pull that would look it up fails as well, so that others get in between.
+    """
+    faults = world.service.faults
+    faults.add(fault)
+    talk.at_request(world, send, lambda: faults.add("GET /item/delta/*:status=503:1"))
+    with suppress(ServiceError):
+        world.sync()
+
+
 def adds_up(world: World) -> None:
     """The invariant, item by item, and hiTask's totals where nothing waits."""
     sums = {
@@ -368,11 +380,7 @@ def test_a_total_written_over_while_a_create_is_looked_up_is_nobodys_time(
     world.sync()
     world.sql("INSERT INTO tasks (guid, title, time_spent_minutes) VALUES (?, 'task', 7)", TASK)
     world.sql(LOG, ENTRY, TASK, 45)
-    faults = world.service.faults
-    faults.add(f"POST /item:{effect}:1")
-    talk.at_request(world, "send_create", lambda: faults.add("GET /item/delta/*:status=503:1"))
-    with suppress(ServiceError):
-        world.sync()
+    sync_in_the_dark(world, "send_create", f"POST /item:{effect}:1")
     world.sql(statement, TASK)
     for _ in range(3):
         world.sync()
@@ -419,12 +427,7 @@ def test_what_others_wrote_after_a_lost_answer_counts_once(
     world.sync()
     number = task(world, spent=15)
     world.sql(LOG, ENTRY, TASK, 45)
-    faults = world.service.faults
-    faults.add(f"PUT /item/*:{effect}:1")
-    # The pull that would look the answer up fails, so that others get in between.
-    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
-    with suppress(ServiceError):
-        world.sync()
+    sync_in_the_dark(world, "send_update", f"PUT /item/*:{effect}:1")
     assert states(world) == [("insert", "unknown")]
     model = world.service.model
     colleague = model.user("tariq@example.com")
@@ -459,11 +462,7 @@ def test_a_wrong_clock_does_not_mistake_what_became_of_a_total(
     model.clock = lambda: datetime.fromtimestamp(world.time() - world.time.wrong, UTC)
     world.sync()
     world.sql(LOG, OTHER, TASK, 45)
-    faults = world.service.faults
-    faults.add(f"PUT /item/*:{effect}:1")
-    talk.at_request(world, "send_update", lambda: faults.add("GET /item/delta/*:status=503:1"))
-    with suppress(ServiceError):
-        world.sync()
+    sync_in_the_dark(world, "send_update", f"PUT /item/*:{effect}:1")
     assert states(world)[-1] == ("insert", "unknown")
     colleague = model.user("tariq@example.com")
     model.update(number, user=colleague, priority=30000)
