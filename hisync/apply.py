@@ -25,7 +25,14 @@ from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.intruders import settle_intruders
 from hisync.items import DATE_TYPES, SPENT, Item, Level, Values, fields_of, same_value
-from hisync.ledger import carried_entries, load_totals, reject_entries, settle, with_totals
+from hisync.ledger import (
+    carried_entries,
+    load_totals,
+    reject_entries,
+    settle,
+    unsent_minutes,
+    with_totals,
+)
 from hisync.mirror import changes, dialects, intents, rows, state
 from hisync.mirror.base import Base, base_values, load_bases_by_id
 from hisync.mirror.cells import to_json
@@ -317,7 +324,8 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: _View
         _apply_to_dirty(engine, connection, shown, local, view)
     elif local is None:
         # New here; or it left the table behind the triggers' back, which deletes nothing there.
-        _put_whole(shown, view.writes)
+        waiting = unsent_minutes(connection, shown.guid) if shown.base is not None else 0
+        _put_whole(shown, view.writes, waiting=waiting)
     else:
         _apply_to_clean(shown, local, view.writes, had_holes=view.had_holes)
 
@@ -368,9 +376,17 @@ def _unseen_edits(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
     ]
 
 
-def _put_whole(shown: Shown, writes: Writes) -> None:
-    writes.put(shown.item.table, shown.row)
-    writes.bases.append(shown.base_after({}))
+def _put_whole(shown: Shown, writes: Writes, *, waiting: int = 0) -> None:
+    writes.put(shown.item.table, _with_waiting(shown, waiting))
+    writes.bases.append(shown.base_after({SPENT} if waiting else {}))
+
+
+def _with_waiting(shown: Shown, waiting: int) -> Values:
+    """A row that comes back, with the minutes of entries that waited while it was gone.
+
+    Without them, what the entries add up to would look like time taken back on hiTask.
+    """
+    return {**shown.row, SPENT: (shown.values.get(SPENT) or 0) + waiting or None}
 
 
 def _apply_to_dirty(
@@ -406,7 +422,11 @@ def _apply_to_dirty(
     if ours is not None and (shown.table_before, shown.guid) in view.overwritten:
         # Else what someone wrote into the total would be taken for time seen on hiTask.
         view.writes.set(table, shown.guid, {SPENT: ours[SPENT]})
-    _write_plan(connection, shown, local, actions, unsent, view.writes)
+    waiting = 0
+    if local is None:
+        carried = intent.last_seq if intent is not None and spent else 0
+        waiting = unsent_minutes(connection, shown.guid, after=carried)
+    _write_plan(connection, shown, local, actions, unsent, waiting, view.writes)
     if left:
         # What can't be read can't be taken along either: refused here as the push would.
         since = intent.last_seq if intent is not None else 0
@@ -508,6 +528,7 @@ def _write_plan(
     local: LocalRow | None,
     actions: Sequence[Action],
     unsent: Collection[str],
+    waiting: int,
     writes: Writes,
 ) -> None:
     """Carry out what a plan says about the mirror; the rest waits in the base."""
@@ -517,7 +538,8 @@ def _write_plan(
     for action in actions:
         match action:
             case InsertRow():
-                writes.put(table, shown.row)
+                writes.put(table, _with_waiting(shown, waiting))
+                kept |= {SPENT} if waiting else set()
             case UpdateRow(values):
                 # A cell that can't be read stays until the push has refused it by name.
                 unreadable = local.unreadable if local is not None else {}

@@ -5,7 +5,7 @@ total then travels like any other field of the item, except that what both sides
 What is left for here: to refuse entries that can't be, to tell which changes of entries a total
 carries, and to write down as `observed` what a total says and no entry explains. Public:
 `check_entries`, `carried_entries`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
-`catch_up`, `load_totals`, `with_totals`.
+`catch_up`, `load_totals`, `unsent_minutes`, `with_totals`.
 """
 
 from __future__ import annotations
@@ -385,7 +385,8 @@ def catch_up(engine: Engine, connection: Connection) -> None:
     }
     known = bases.load_bases(connection, unsettled) | dirty
     local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
-    sums, unsent = time_entries.sums(connection, known), _unsent_minutes(connection)
+    sums = time_entries.sums(connection, known)
+    unsent = _added(connection, changes.unfinished_where(connection, time_entries.of_any()))
     memory, entries = state.load(connection), []
     for base in known.values():
         row = local.get((base.table, base.guid))
@@ -397,13 +398,19 @@ def catch_up(engine: Engine, connection: Connection) -> None:
     time_entries.insert_entries(connection, entries)
 
 
-def _unsent_minutes(connection: Connection) -> dict[str, int]:
-    """What unfinished changes of entries add to each item."""
-    log = _by_entry(changes.unfinished_where(connection, time_entries.of_any()))
-    now, unsent = time_entries.load_entries(connection, log), dict[str, int]()
+def unsent_minutes(connection: Connection, item_guid: str, *, after: int = 0) -> int:
+    """What unfinished changes of its entries add to an item; only of those after `after`."""
+    log = [change for change in _entries_of(connection, item_guid) if change.seq > after]
+    return _added(connection, log).get(item_guid, 0)
+
+
+def _added(connection: Connection, changed: Iterable[Change]) -> dict[str, int]:
+    """What these changes of entries, the newest of each, add to each item."""
+    log = _by_entry(changed)
+    now, added = time_entries.load_entries(connection, log), dict[str, int]()
     for guid, entry_log in log.items():
         before = before_changes(now.get(guid), entry_log)
         for cells, sign in ((now.get(guid), 1), (before, -1)):
             item = str((cells or {}).get("item_guid"))
-            unsent[item] = unsent.get(item, 0) + sign * _minutes(cells)
-    return unsent
+            added[item] = added.get(item, 0) + sign * _minutes(cells)
+    return added

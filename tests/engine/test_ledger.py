@@ -617,6 +617,33 @@ def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
     assert number
 
 
+@pytest.mark.parametrize("unseen", [False, True], ids=["deleted", "taken out unseen"])
+@pytest.mark.parametrize("theirs", [0, 10])
+@pytest.mark.parametrize("lost", ["", "drop_before", "drop_after"])
+def test_time_that_waited_while_its_item_was_gone_is_sent_when_it_is_back(
+    world: World, unseen: bool, theirs: int, lost: str
+) -> None:
+    number = task(world, spent=30)
+    if lost:
+        world.sql(LOG, OTHER, TASK, 5)
+        sync_in_the_dark(world, "send_update", f"PUT /item/*:{lost}:1")
+    world.sql(LOG, ENTRY, TASK, 45)
+    if unseen:
+        world.sql("CREATE UNIQUE INDEX own ON tasks (title)")
+        same = "INSERT OR REPLACE INTO tasks (guid, title) SELECT 'other', title FROM tasks"
+        world.sql(f"{same} WHERE guid = ?", TASK)
+    else:
+        world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+    model = world.service.model
+    there = spent(world, number) + theirs
+    model.update(number, user=model.user("ann@example.com"), title="kept", time_spent=there)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 75 + theirs + (5 if lost else 0)
+    assert {state for _, state in states(world)} <= {"done", "merged"}
+    adds_up(world)
+
+
 def test_a_replace_keeps_the_sum(world: World) -> None:
     number = task(world)
     world.sql(LOG, ENTRY, TASK, 45)
