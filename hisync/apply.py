@@ -386,6 +386,8 @@ def _with_waiting(shown: Shown, waiting: int) -> Values:
 
     Without them, what the entries add up to would look like time taken back on hiTask.
     """
+    if not waiting:
+        return shown.row
     return {**shown.row, SPENT: (shown.values.get(SPENT) or 0) + waiting or None}
 
 

@@ -644,6 +644,16 @@ def test_time_that_waited_while_its_item_was_gone_is_sent_when_it_is_back(
     adds_up(world)
 
 
+@pytest.mark.parametrize("total", [0, None])
+def test_a_total_that_says_nothing_comes_back_as_it_was(world: World, total: int | None) -> None:
+    number = task(world)
+    world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+    model = world.service.model
+    model.update(number, user=model.user("ann@example.com"), title="kept", time_spent=total)
+    world.sync()
+    assert world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"] == total
+
+
 def test_a_replace_keeps_the_sum(world: World) -> None:
     number = task(world)
     world.sql(LOG, ENTRY, TASK, 45)
