@@ -6,8 +6,7 @@ item into another table, the very one that the item goes to now. Public: `settle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
@@ -19,32 +18,13 @@ from hisync.mirror.places import load_raw
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.plan.proof import was_deleted
-
-
-class Moving(Protocol):
-    """An item on its way to another table."""
-
-    @property
-    def guid(self) -> str:
-        """The key of its row."""
-
-    @property
-    def table_before(self) -> str:
-        """The table that it leaves."""
-
-    @property
-    def table(self) -> str:
-        """The table that it goes to."""
-
-    @property
-    def dirty(self) -> Mapping[str, object]:
-        """The base cells of what people changed."""
+from hisync.shown import Shown
 
 
 def settle_intruders(
     engine: Engine,
     connection: Connection,
-    moving: Iterable[Moving],
+    moving: Iterable[Shown],
     local: dict[tuple[str, str], LocalRow],
 ) -> None:
     """Make room for items that change tables.

@@ -2,10 +2,9 @@
 
 hiTask only takes totals. People write entries; triggers move the item's total with them, and the
 total then travels like any other field of the item, except that what both sides added counts.
-What is left for here: to refuse entries that can't be, to tell which changes of entries a total
-carries, and to write down as `observed` what a total says and no entry explains. Public:
-`check_entries`, `carried_entries`, `add_again`, `finish_entries`, `reject_entries`, `settle`,
-`catch_up`, `load_totals`, `unsent_minutes`, `with_totals`.
+What is left for here: to refuse entries that can't be, and to tell which changes of entries a total
+carries. Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`,
+`load_totals`, `with_totals`, `unsent_minutes`, `added_minutes`, `day_of`.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import MOST_MINUTES, SPENT, TABLES, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, derived_guid
 from hisync.mirror import base as bases
-from hisync.mirror import changes, edited, histories, intents, records, rows, state, time_entries
+from hisync.mirror import changes, edited, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
-from hisync.mirror.time_entries import Cells, Entry, before_changes, counted
+from hisync.mirror.time_entries import Cells, before_changes, counted
 from hisync.plan.proof import end_changes
 
 _READ_ONLY: Final = ("source", "time_create")
@@ -223,7 +222,7 @@ def _fill_in(
     written = log[-1].changed_at
     usual = {
         "user_id": memory.account_id,
-        "spent_on": _day_of(engine, memory, written).isoformat(),
+        "spent_on": day_of(engine, memory, written).isoformat(),
         "time_create": written.isoformat(" ", "microseconds"),
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
@@ -235,7 +234,7 @@ def _fill_in(
     time_entries.set_entry(connection, now["guid"], changed)
 
 
-def _day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
+def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
     """The day that a UTC instant is on, in the account's time zone."""
     zone = engine.rules.zone or memory.zone
     return moment.replace(tzinfo=UTC).astimezone(zone).date()
@@ -308,30 +307,6 @@ def reject_entries(
         reject(engine, connection, guid, every, reason)
 
 
-def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -> None:
-    """Add to an item what someone's total had and ours went over; the next push sends it."""
-    base = bases.load_bases(connection, [guid]).get(guid)
-    row = rows.load_rows(connection, base.table, [guid]).get(guid) if base else None
-    if base is None or row is None:
-        return
-    now = engine.clock.now()
-    entry = _observed(engine, state.load(connection), guid, minutes, now)
-    total = bases.base_values(base, row.values).get(SPENT) or 0
-    dirty = {SPENT: total, **(base.dirty or {})}
-    time_entries.insert_entries(connection, [entry])
-    time_entries.move_total(connection, guid, minutes)
-    bases.save_bases(connection, [replace(base, dirty=dirty)])
-    engine.log.warning("time_added_again", guid=guid, minutes=minutes)
-
-
-def _observed(
-    engine: Engine, memory: state.EngineState, guid: str, minutes: int, at: datetime | None
-) -> Entry:
-    """An entry for time seen on hiTask, now where it is not known when."""
-    when = at or engine.clock.now()
-    return Entry(guid, minutes, _day_of(engine, memory, when), when)
-
-
 def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
     found: dict[str, list[Change]] = {}
     for change in log:
@@ -339,72 +314,13 @@ def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
     return found
 
 
-def settle(
-    engine: Engine,
-    connection: Connection,
-    guids: Mapping[str, Sequence[str]],
-    known: Collection[str],
-) -> None:
-    """Write down as observed what the totals of these items say and no entry explains.
-
-    Who spent the time, only an item's history can tell: it is to be read for items that were
-    known before, not for each that comes with a total.
-
-    Args:
-        engine: the rules and the clock.
-        connection: the engine's write transaction, in which the totals were just written.
-        guids: the items by table.
-        known: those that the mirror had already.
-    """
-    if not engine.rules.time_entries:
-        return
-    unsettled = [
-        item
-        for table, wanted in guids.items()
-        for item in time_entries.unsettled(connection, table, wanted)
-    ]
-    if not unsettled:
-        return
-    memory, entries = state.load(connection), []
-    for item in unsettled:
-        entries.append(_observed(engine, memory, item.guid, item.missing, item.time_last_update))
-        if item.guid in known and engine.rules.comments:
-            histories.read_again(connection, item.guid)
-    time_entries.insert_entries(connection, entries)
-
-
-def catch_up(engine: Engine, connection: Connection) -> None:
-    """Time entries are kept again: what totals came to meanwhile is written down as observed.
-
-    Before anything is planned: a total counted from entries that lack it would go out as if people
-    had taken that time back.
-    """
-    dirty = bases.load_bases(connection, bases.dirty_guids(connection))
-    unsettled = {
-        guid for table in TABLES for guid in time_entries.unsettled_guids(connection, table)
-    }
-    known = bases.load_bases(connection, unsettled) | dirty
-    local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
-    sums = time_entries.sums(connection, known)
-    unsent = _added(connection, changes.unfinished_where(connection, time_entries.of_any()))
-    memory, entries = state.load(connection), []
-    for base in known.values():
-        row = local.get((base.table, base.guid))
-        values = bases.base_values(base, row.values if row else None)
-        agreed = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
-        if missing := (values.get(SPENT) or 0) - agreed:
-            seen = values.get("time_last_update")
-            entries.append(_observed(engine, memory, base.guid, missing, seen))
-    time_entries.insert_entries(connection, entries)
-
-
 def unsent_minutes(connection: Connection, item_guid: str, *, after: int = 0) -> int:
     """What unfinished changes of its entries add to an item; only of those after `after`."""
     log = [change for change in _entries_of(connection, item_guid) if change.seq > after]
-    return _added(connection, log).get(item_guid, 0)
+    return added_minutes(connection, log).get(item_guid, 0)
 
 
-def _added(connection: Connection, changed: Iterable[Change]) -> dict[str, int]:
+def added_minutes(connection: Connection, changed: Iterable[Change]) -> dict[str, int]:
     """What these changes of entries, the newest of each, add to each item."""
     log = _by_entry(changed)
     now, added = time_entries.load_entries(connection, log), dict[str, int]()

@@ -23,10 +23,10 @@ from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
 from hisync.history import chronological, units_since, value_of
 from hisync.items import Access, Field, Item, Value, Values, fields_of, same_value
-from hisync.ledger import add_again
 from hisync.mirror import base as bases
 from hisync.mirror import records, rows
 from hisync.mirror.records import ConflictRecord
+from hisync.observed import add_again
 from hisync.plan.actions import Resolution
 from hisync.plan.proof import arrived_as
 from hisync.totals import lost_minutes

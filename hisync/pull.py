@@ -19,10 +19,10 @@ from hisync.absence import Absence, note_absence
 from hisync.apply import apply_items
 from hisync.arrival import requeue
 from hisync.engine import Engine
-from hisync.ledger import catch_up
 from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
+from hisync.observed import catch_up
 from hisync.overwritten import look_up_overwritten, record_overwritten
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.totals import look_up_totals, lost_updates

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hisync import apply
+from hisync import bulk
 from hisync.api import answers, body, long_list
 from hisync.api.decode import decode_item
 from hisync.errors import RetryLaterError
@@ -22,7 +22,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything counts as long: a body of 2 kB, a part of 1 kB, a batch of 7 items."""
     monkeypatch.setattr(body, "SHORT", 2000)
     monkeypatch.setattr(long_list, "PART", 1000)
-    monkeypatch.setattr(apply, "BATCH", 7)
+    monkeypatch.setattr(bulk, "BATCH", 7)
 
 
 def rows(world: World) -> dict[str, list[Any]]:

@@ -298,7 +298,7 @@ PLANTS: Final = (
     ),
     Plant(
         "the base keeps what was dirty after the answer",
-        "hisync/apply.py",
+        "hisync/shown.py",
         "                if column in dirty\n",
         "                if column in dirty or column == 'title'\n",
         f"{_SCENARIO} 'an edit'",
