@@ -169,11 +169,16 @@ def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:
 
 
 def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:
-    """A title that was only sent along undid someone's rename: theirs goes out again."""
-    guid = claimed.intent.guid
+    """A title that was only sent along undid someone's rename: theirs goes out again.
+
+    Unless another has been given since: on hiTask, or by people here.
+    """
+    guid, sent = claimed.intent.guid, claimed.before.get("title")
     base = bases.load_bases(connection, [guid]).get(guid)
     if base is None or "title" in (base.dirty or {}):
         return
-    dirty = {**(base.dirty or {}), "title": claimed.before.get("title")}
-    rows.set_cells(connection, base.table, guid, {"title": title})  # it may have moved by now
-    bases.save_bases(connection, [replace(base, dirty=dirty)])
+    row = rows.load_rows(connection, base.table, [guid]).get(guid)  # it may have moved by now
+    if row is None or row.values["title"] != sent:
+        return
+    rows.set_cells(connection, base.table, guid, {"title": title})
+    bases.save_bases(connection, [replace(base, dirty={**(base.dirty or {}), "title": sent})])

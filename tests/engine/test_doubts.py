@@ -222,3 +222,25 @@ def test_what_someone_wrote_after_our_write_is_not_what_it_went_over(stage_of: M
     found = stage.sql("SELECT local_value, remote_value FROM conflicts")
     assert found == [{"local_value": "ours", "remote_value": "before"}]
     assert stage.sql("SELECT title FROM tasks") == [{"title": "after"}]
+
+
+def test_a_title_given_after_ours_is_not_undone_for_an_earlier_one(stage_of: MakeStage) -> None:
+    """The history's minutes can't tell whether our title went out once more with the next edit."""
+    stage = stage_of("task")
+    stage.act("UPDATE tasks SET title = 'ours' WHERE guid = :task")
+    stage.act(during("PUT /item/*", edits("task", title="before")))
+    stage.world.sync()
+    stage.act("UPDATE tasks SET message = 'more' WHERE guid = :task")
+    stage.world.service.faults.add(
+        Fault("drop_after", "PUT", "/item/*"),
+        Fault("status", "GET", "/item/delta/*", nth=2, status=503),
+    )
+    with suppress(ServiceError):
+        stage.world.sync()
+    stage.act(edits("task", title="latest"))
+    for _ in range(3):
+        stage.world.sync()
+    wire = stage.wire("task")
+    assert wire is not None
+    assert wire["title"] == "latest"
+    assert stage.sql("SELECT title FROM tasks") == [{"title": "latest"}]
