@@ -67,33 +67,45 @@ def apply_items(
         answering: the writes that `items` answer, by the item's id; None when they were read.
         spent: what was looked up about totals with lost answers, by the item's id.
     """
+    many = len(items) > bulk.BATCH
+    blank = many and rows.is_blank(connection)  # then nothing is looked for
     adopted = {}
     if not answering:
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
-    with bulk.cheaply(connection) if len(items) > bulk.BATCH else nullcontext():
+    with bulk.cheaply(connection) if many else nullcontext():
         for batch in bulk.in_batches(connection, items, live):
-            found = identify(connection, batch, live, answering, adopted)
+            found = identify(connection, batch, live, answering, adopted, blank=blank)
             _report_duplicates(engine, found)
-            _apply_batch(engine, connection, batch, found, answering or {}, spent or {}, applied)
+            shown = _put_beside(connection, batch, found, answering or {})
+            view = (
+                View(blank=True)
+                if blank
+                else _load_view(
+                    engine, connection, shown, direct=bool(answering), spent=spent or {}
+                )
+            )
+            _apply_batch(engine, connection, shown, view, applied)
             done += len(batch)
             if not answering:
                 engine.progress("applying", done, len(items))
     return applied
 
 
-def _apply_batch(
-    engine: Engine,
+def _put_beside(
     connection: Connection,
     items: Sequence[Item],
     found: Identities,
     answering: Mapping[int, Intent],
-    spent: Mapping[int, bool],
-    applied: Applied,
-) -> None:
+) -> list[Shown]:
+    """The items with the rows that they are."""
     pending = intents.load_intents(connection)
-    shown = [
+    for item in items:
+        intent = answering.get(item.id)
+        if intent is not None and intent.op == "create":
+            learn_guid_habit(connection, intent, item)
+    return [
         Shown(
             item,
             found.guids[item.id],
@@ -103,17 +115,18 @@ def _apply_batch(
         )
         for item in items
     ]
-    for item in items:
-        intent = answering.get(item.id)
-        if intent is not None and intent.op == "create":
-            learn_guid_habit(connection, intent, item)
-    view = _load_view(engine, connection, shown, direct=bool(answering), spent=spent)
+
+
+def _apply_batch(
+    engine: Engine, connection: Connection, shown: Sequence[Shown], view: View, applied: Applied
+) -> None:
     for one in shown:
         _apply_one(engine, connection, one, view)
     view.writes.flush(connection, engine.clock.now())
     by_table: dict[str, list[str]] = {}
     for one in shown:
-        by_table.setdefault(one.item.table, []).append(one.guid)
+        if not view.blank or one.values[SPENT]:
+            by_table.setdefault(one.item.table, []).append(one.guid)
     settle(engine, connection, by_table, {one.guid for one in shown if one.base is not None})
     report_conflicts(engine.log, view.writes.conflicts)
     applied.changed += view.writes.rows_touched

@@ -98,13 +98,15 @@ class View:
         direct: whether the items answer a write.
         had_holes: whether edits may have gone unseen.
         spent: what was looked up about totals with lost answers, by the item's id.
+        blank: whether the mirror held nothing before this answer, so that nothing was looked for.
         writes: what is to be written.
     """
 
-    rows: Mapping[Key, LocalRow]
-    overwritten: Collection[Key]
-    changes: Mapping[Key, Sequence[Change]]
-    direct: bool
-    had_holes: bool
-    spent: Mapping[int, bool]
+    rows: Mapping[Key, LocalRow] = field(default_factory=dict)
+    overwritten: Collection[Key] = ()
+    changes: Mapping[Key, Sequence[Change]] = field(default_factory=dict)
+    direct: bool = False
+    had_holes: bool = False
+    spent: Mapping[int, bool] = field(default_factory=dict)
+    blank: bool = False
     writes: Writes = field(default_factory=Writes)

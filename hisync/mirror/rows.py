@@ -1,7 +1,7 @@
 """Rows of the item tables: read raw and decoded cell by cell, written in sets.
 
 Public: `LocalRow`, `load_rows`, `insert_rows`, `replace_rows`, `set_cells`, `delete_rows`,
-`children_of`, `parents_of`, `permissions_of`, `count_rows`.
+`children_of`, `parents_of`, `permissions_of`, `is_blank`, `count_rows`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    exists,
     func,
+    or_,
     select,
     type_coerce,
     union_all,
@@ -31,7 +33,14 @@ from hisync.items import Value, Values, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
-from hisync.mirror.tables import ITEM_TABLES
+from hisync.mirror.tables import (
+    ITEM_TABLES,
+    change_log,
+    removed_rows,
+    sync_base,
+    sync_intents,
+    time_entries,
+)
 
 _PARENT: Final = fields_of("tasks")["parent_guid"]
 
@@ -44,6 +53,17 @@ _ALL: Final = union_all(
         for t in ITEM_TABLES.values()
     )
 ).subquery()
+_ANYTHING: Final = select(
+    or_(
+        *(
+            exists(select(1).select_from(t))
+            for t in (
+                *ITEM_TABLES.values(),
+                *(time_entries, removed_rows, change_log, sync_base, sync_intents),
+            )
+        )
+    )
+)
 _KINSHIP: Final = select(_ALL.c.guid, _ALL.c.parent_guid)
 _PERMISSIONS: Final = select(_ALL.c.guid, _ALL.c.permission)
 
@@ -170,6 +190,11 @@ def _key(parent: Any) -> str | None:
     except UnreadableCellError:
         return None
     return key
+
+
+def is_blank(connection: Connection) -> bool:
+    """Whether there is nothing yet that an item could be, belong to or meet: at a first mirror."""
+    return not connection.execute(_ANYTHING).scalar_one()
 
 
 def count_rows(connection: Connection, tables: Mapping[str, Table] = ITEM_TABLES) -> Counter[str]:

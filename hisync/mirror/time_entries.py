@@ -16,7 +16,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     Select,
     delete,
     func,
@@ -32,7 +31,7 @@ from sqlalchemy.types import NullType
 from hisync.change import Change
 from hisync.items import MOST_MINUTES, SPENT
 from hisync.mirror import dialects
-from hisync.mirror.base import CHUNK, rows_among
+from hisync.mirror.base import rows_among
 from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
 
 TABLE: Final = time_entries.name
@@ -191,13 +190,8 @@ def _sums(dialect: str) -> Select[*tuple[Any, ...]]:
 def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[Unsettled]:
     """Which of these items of a table have totals that their entries don't add up to."""
     query = _unsettled(connection.dialect.name, table)
-    rows: Iterable[RowMapping] = (
-        rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
-        if len(guids) <= CHUNK
-        else connection.execute(query).mappings()
-    )
-    wanted = frozenset(guids)  # of a first mirror, looking through the table is quicker
-    return [Unsettled(*row.values()) for row in rows if row["guid"] in wanted]
+    rows = rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
+    return [Unsettled(*row.values()) for row in rows]
 
 
 def unsettled_guids(connection: Connection, table: str) -> list[str]:
