@@ -21,7 +21,7 @@ Key: TypeAlias = tuple[str, str]
 """Table and guid of a row."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as `Item`
 class Shown:
     """One item that hiTask showed, and the row that it is.
 
@@ -72,17 +72,20 @@ class Shown:
 
     def base_after(self, dirty: Collection[str]) -> Base:
         """The base once this is applied and these columns still differ here."""
-        fields = fields_of(self.item.table) if dirty else {}
+        cells = None
+        if dirty:
+            fields = fields_of(self.item.table)
+            cells = {
+                column: to_json(self.values.get(column, f.empty))
+                for column, f in fields.items()
+                if column in dirty
+            }
         return Base(
             guid=self.guid,
             table=self.item.table,
             id=self.item.id,
             version=self.values.get("version"),
-            dirty={
-                column: to_json(self.values.get(column, f.empty))
-                for column, f in fields.items()
-                if column in dirty
-            },
+            dirty=cells,
             remote_guid=self.item.guid if self.item.guid != self.guid else None,
         )
 

@@ -51,7 +51,7 @@ _TRUTHS: Final[Mapping[object, bool]] = {
 def _ignore(_event: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as `Item`
 class _Reading:
     """What else the value of a field depends on."""
 

@@ -45,7 +45,7 @@ CHUNK = 1000
 """How many keys one statement names: far below every engine's limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as `Item`
 class Base:
     """One row of `sync_base`.
 

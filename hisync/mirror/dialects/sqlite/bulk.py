@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 import orjson
@@ -113,12 +112,11 @@ def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
     return _stored_date if isinstance(column.type, DateTime) else None
 
 
+_stored_date: Final = methodcaller("isoformat", " ", "microseconds")
+
+
 def _dump(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _stored_date(value: datetime) -> str:
-    return value.isoformat(" ", "microseconds")
 
 
 def is_listed(column: ColumnElement[Any], keys: BindParameter[Any]) -> ColumnElement[bool]:
