@@ -367,7 +367,12 @@ def end_lock_session(mirror: Mirror) -> None:
     held = mirror._lock
     assert isinstance(held, AdvisoryLock)
     assert held._session is not None
+    pid = held._session.info.backend_pid
     held._session.close()
+    there = f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"
+    with mirror.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while connection.exec_driver_sql(there).first():
+            pass  # the server lets go of the lock a moment later
 
 
 def test_a_lock_that_can_not_be_had_again_at_once_is_tried_for_again(
