@@ -1,6 +1,6 @@
 """Time that was seen on hiTask: what a total says and no entry explains is an entry, `observed`.
 
-Public: `settle`, `catch_up`, `add_again`.
+Public: `settle`, `catch_up`, `add_again`, `take_back`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from hisync.engine import Engine
 from hisync.items import SPENT, TABLES
-from hisync.ledger import added_minutes, day_of
+from hisync.ledger import added_minutes, day_of, unsent_minutes
 from hisync.mirror import base as bases
 from hisync.mirror import changes, histories, rows, state, time_entries
 from hisync.mirror.time_entries import Entry
@@ -92,6 +92,20 @@ def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -
     time_entries.move_total(connection, guid, minutes)
     bases.save_bases(connection, [replace(base, dirty=dirty)])
     engine.log.warning("time_added_again", guid=guid, minutes=minutes)
+
+
+def take_back(engine: Engine, connection: Connection, guid: str) -> None:
+    """hiTask refused minutes of nobody's edit, which were added again: they count no more."""
+    base = bases.load_bases(connection, [guid]).get(guid)
+    row = rows.load_rows(connection, base.table, [guid]).get(guid) if base else None
+    if base is None or row is None or not engine.rules.time_entries:
+        return
+    there = bases.base_values(base, row.values).get(SPENT) or 0
+    here = time_entries.sums(connection, [guid]).get(guid, 0) - unsent_minutes(connection, guid)
+    if here != there:
+        entry = _observed(engine, state.load(connection), guid, there - here, None)
+        time_entries.insert_entries(connection, [entry])
+        time_entries.move_total(connection, guid, there - here)
 
 
 def _observed(

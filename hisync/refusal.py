@@ -19,6 +19,7 @@ from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
+from hisync.observed import take_back
 from hisync.plan.proof import columns_edited_after
 from hisync.writes import Writes
 
@@ -61,6 +62,8 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
     """hiTask refused what was sent: the same, unless people have edited the row since."""
     reject_entries(engine, connection, carried_entries(connection, intent), reason)
     intents.forget_intents(connection, [intent.guid])
+    if SPENT in intent.sent:
+        take_back(engine, connection, intent.guid)
     # Even without changes: they may have ended already, for a cell that was refused here.
     log = changes.unfinished(connection, [intent.guid])
     scene = load_scene(engine, connection, log, [intent.guid])

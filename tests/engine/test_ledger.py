@@ -497,6 +497,22 @@ def test_minutes_that_our_write_went_over_are_added_again(world: World) -> None:
     adds_up(world)
 
 
+def test_minutes_to_be_added_again_that_are_refused_are_not_asked_for_for_ever(
+    world: World,
+) -> None:
+    number = task(world, spent=15)
+    world.sql(LOG, ENTRY, TASK, 45)
+    hook(world, number, 30)
+    refusing = Fault("status", "PUT", "/item/*", nth=2, status=400, code=25, count=9)
+    world.service.faults.add(refusing)
+    world.service.reset_log()
+    for _ in range(3):
+        world.sync()
+    assert world.writes() == [f"PUT /item/{number}"] * 2
+    assert spent(world, number) == 60
+    adds_up(world)
+
+
 def hook(world: World, number: int, minutes: int) -> None:
     """Let a colleague add minutes right before our next PUT arrives."""
     import httpx
