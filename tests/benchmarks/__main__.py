@@ -31,6 +31,12 @@ from tests.benchmarks.measure import (
 )
 from tests.postgres import server
 
+ONE_LANE = [
+    *(sys.executable, "-c"),
+    "from hisync.api import turns; turns.LANES = 1; from hisync.cli import main; main()",
+]
+"""hisync as it would be if it sent one request after another."""
+
 PARTS = ("startup", "full", "large", "postgresql", "delta", "daemon", "update", "push", "growth")
 
 
@@ -234,23 +240,28 @@ def update(items: int, runs: int) -> None:
 
 
 def push() -> None:
-    """Local edits on their way to a service that answers at once, and to one that takes 100 ms."""
+    """Local edits: to be planned, and on their way to services that take their time or don't."""
     head("Pushing edits", "edits", "wall, s", "CPU per edit, ms")
-    for latency, edits in ((0.0, 500), (0.1, 100)):
-        with folder() as where, service(1000, latency) as url:
+
+    def measured(name: str, edits: int, latency: float, command: Sequence[str]) -> None:
+        with folder() as where, service(max(1000, 2 * edits), latency) as url:
             configure(where, url)
             run([*HISYNC, "sync"], where)
-            idle = run([*HISYNC, "sync"], where)
+            idle = run(command, where)
             with closing(sqlite3.connect(where / "hisync.db")) as client, client:
-                client.execute(
+                edited = client.execute(
                     "UPDATE tasks SET title = title || '!' WHERE guid IN (SELECT guid FROM tasks "
                     f"WHERE permission = 100 LIMIT {edits})"
-                )
-            tell(f"  {edits} edits, {latency * 1000:.0f} ms each")
-            cost = run([*HISYNC, "sync"], where)
-            each = (cost.cpu - idle.cpu) / edits * 1000
-            name = f"latency {latency * 1000:.0f} ms"
-            print(f"| {name} | {edits} | {cost.wall - idle.wall:.1f} | {each:.1f} |", flush=True)
+                ).rowcount
+            tell(f"  {edited} edits, {name}")
+            cost = run(command, where)
+        each = (cost.cpu - idle.cpu) / edited * 1000
+        print(f"| {name} | {edited:,} | {cost.wall - idle.wall:.1f} | {each:.1f} |", flush=True)
+
+    measured("planned alone: `--dry-run`", 10_000, 0.0, [*HISYNC, "sync", "--dry-run"])
+    measured("sent, no latency", 500, 0.0, [*HISYNC, "sync"])
+    measured("sent, latency 100 ms", 100, 0.1, [*HISYNC, "sync"])
+    measured("the same, one after another", 100, 0.1, [*ONE_LANE, "sync"])
 
 
 def growth(plot: Path | None) -> None:

@@ -98,7 +98,7 @@ class Story:
         if moment is Moment.COMMITTING:
             return  # it holds the lock, as it may for this long
         if moment is Moment.ANSWERED:
-            self.watch.answered()
+            self.watch.answered(what)
         self.watch.look_at_rows()
         if self.acting:
             while self.rng.random() < ACTING:

@@ -9,6 +9,7 @@ requests than the budget. Public: `Watch`.
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qs
 
 from tests.edges.oracle import TABLES
 from tests.proof.actors import Colleagues, People
@@ -49,16 +50,22 @@ class Watch:
         self._reading = self._shown_by(what)
 
     def _shown_by(self, what: str) -> set[str]:
-        """The unread marks that the answer will show; a history shows those of one item only."""
-        method, path, *_ = what.split()
+        """The marks that the answer will show: as they stand, or what was written to one item."""
+        method, target, *_ = what.split()
+        path, _, query = target.partition("?")
         if method != "GET":
             return set()
         if path == "/item" or path.startswith("/item/delta"):
-            return set(self.marks.unread)
+            return set[str]().union(*self._items_before.values(), *self._comments_before.values())
+        if path == "/item/history":
+            (number,) = parse_qs(query)["id"]
+            return {
+                mark for mark, what in self.marks.written.items() if what.endswith(f" of {number}")
+            }
         number = path.removeprefix("/item/")
         return self._items_before.get(int(number), set()) if number.isdigit() else set()
 
-    def answered(self) -> None:
+    def answered(self, what: str) -> None:
         """The request was handled, if it arrived."""
         now = self._read_live()
         for number in self._live.keys() - now.keys():
@@ -70,7 +77,8 @@ class Watch:
             # Its comments go with it. Who deleted it saw those that the mirror had; the others
             # are the limit that the README names.
             self.marks.superseded |= self._comments_before[number]
-        self.marks.unread -= self._reading
+        if what.startswith("2"):
+            self.marks.unread -= self._reading
         self._live = now
 
     def look_at_rows(self) -> None:
