@@ -118,6 +118,8 @@ def settle_posts(engine: Engine, connection: Connection, due: Due, units: Sequen
         return
     local = _load(connection, due.guid)
     taken = {*local.known, *local.edited, *_numbers_in_intents(connection)}
+    # A history may lag, or keep showing what was deleted: what was here before is another one.
+    taken |= former_guids(connection, [unit.id for unit in units if unit.id], [COMMENTS]).keys()
     account = own_account(engine, connection)
     for intent in lost:
         unit = find_posted(

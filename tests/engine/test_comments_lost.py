@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
+from hisync.comment import Unit
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import (
@@ -109,6 +110,31 @@ def test_two_with_equal_texts_stay_two(talk: World, effect: str, count: int) -> 
     rows = talk.sql("SELECT guid FROM comments WHERE item_guid = ?", ITEM)
     assert {row["guid"] for row in rows} == {GUID, OTHER}
     agree(talk)
+
+
+@pytest.mark.parametrize("looks", [1, 9], ids=["lags", "keeps_what_was_deleted"])
+def test_one_that_was_deleted_is_not_taken_for_it(new_world: MakeWorld, looks: int) -> None:
+    talk = new_world(items=3, traits=["deleted_comments=named"])
+    make_item(talk)
+    say(talk, "done")
+    settle(talk, 2)
+    shown = talk.engine.api.fetch_history(number_of(talk))
+    talk.sql("DELETE FROM comments WHERE guid = ?", GUID)
+    settle(talk, 2)
+    say(talk, "done", OTHER)
+    talk.service.faults.add("POST /item/comment:drop_before:1")
+    fetch = talk.engine.api.fetch_history
+    left = iter(range(looks))
+
+    def fetch_old(number: int) -> list[Unit]:
+        now = fetch(number)
+        return now if next(left, None) is None else [*now, *(u for u in shown if u not in now)]
+
+    talk.engine.api.fetch_history = fetch_old  # type: ignore[method-assign,assignment]
+    settle(talk, 5)
+    assert there(talk) == here(talk) == Counter(["done"])
+    assert talk.one("SELECT guid FROM comments WHERE item_guid = ?", ITEM) == {"guid": OTHER}
+    assert talk.writes().count("POST /item/comment") == 3
 
 
 def test_an_older_equal_one_is_not_taken_for_it(talk: World) -> None:
