@@ -18,6 +18,7 @@ from hisync.mirror import base as bases
 from hisync.mirror import state
 from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
+from hisync.mirror.removed import former_guids
 from hisync.plan.proof import arrived_as
 
 CLOCK_SLACK: Final = timedelta(minutes=10)
@@ -38,7 +39,9 @@ def adopt(
     memory = state.load(connection) if lost else None
     if memory is None or memory.keeps_guid:
         return {}
-    known = bases.load_bases_by_id(connection, (item.id for item in items))
+    known = set(bases.load_bases_by_id(connection, (item.id for item in items)))
+    # What left and shows again, restored say, is not new either.
+    known |= former_guids(connection, [item.id for item in items if item.id not in known]).keys()
     strangers = sorted((item for item in items if item.id not in known), key=lambda one: one.id)
     parents = bases.load_bases(connection, (str(i.sent.get("parent_guid") or "") for i in lost))
     adopted: dict[int, str] = {}

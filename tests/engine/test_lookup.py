@@ -7,6 +7,7 @@ import pytest
 from hisync.errors import RetryLaterError
 from hisync.sandbox import LOGIN
 from tests.engine.conftest import MakeWorld
+from tests.engine.talk import at_request
 from tests.world import World
 
 BOTH = True
@@ -56,6 +57,27 @@ def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> N
     rows = world.sql("SELECT guid, id FROM tasks WHERE title = 'new'")
     assert {row["guid"] for row in rows} == {GUID, OTHER}
     assert {row["id"] for row in rows} == set(titled(world, "new"))
+
+
+def test_an_equal_item_that_comes_back_is_not_taken_for_a_lost_create(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
+    world.sync()
+    (number,) = titled(world, "new")
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", GUID)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", OTHER)
+    world.service.faults.add("POST /item:drop_before:1")
+    model = world.service.model
+    at_request(world, "send_create", lambda: model.restore(number, user=model.user(LOGIN)))
+    world.sync()
+    world.sync()
+    assert len(titled(world, "new")) == 2
+    rows = world.sql("SELECT guid, id FROM tasks WHERE title = 'new'")
+    assert {row["guid"]: row["id"] == number for row in rows} == {GUID: True, OTHER: False}
 
 
 def test_where_guids_are_kept_another_persons_equal_item_is_not_taken_for_ours(
