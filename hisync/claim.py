@@ -47,7 +47,7 @@ class Claim:
         intent: what was written down.
         base: the row's base, None for a create.
         before: the base's values, none for a create.
-        row: the row's values, the base's if it was deleted.
+        row: the values that it leaves hiTask with; what was refused meanwhile is not among them.
         parent: the base of its parent, None if it has none.
     """
 
@@ -127,7 +127,11 @@ def _claimed(engine: Engine, step: Step, candidate: Candidate, scene: Scene) -> 
         started_at=engine.clock.now(),
     )
     before = candidate.before or {}
-    row = candidate.local.values if candidate.local else before
+    # An update sends the title along, and dates by whether they are days: by hiTask's own value
+    # where ours can't go, since it was refused just now or can't be read.
+    row: Values = {**before, **intent.sent}
+    if candidate.base is None and candidate.local is not None:
+        row = candidate.local.values
     parent = scene.bases.get(row.get("parent_guid") or "")
     return Claim(intent, candidate.base, before, row, parent)
 

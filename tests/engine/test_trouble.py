@@ -12,11 +12,13 @@ from hisync.pull import pull
 from hisync.push import push
 from hisync.sandbox import LOGIN, Fault
 from tests.engine.conftest import MakeWorld
+from tests.engine.talk import at_request
 from tests.world import World
 
 BOTH = True
 
 GUID = "00000000-0000-4000-8000-00000000000a"
+OTHER = "00000000-0000-4000-8000-00000000000b"
 
 
 def insert(world: World, title: str = "new") -> None:
@@ -437,6 +439,20 @@ def test_the_rest_of_a_partly_refused_statement_is_not_sent_for_ever(world: Worl
         "x" * 300
         in world.one("SELECT new_values FROM change_log WHERE op = 'update'")["new_values"]
     )
+
+
+def test_a_title_emptied_while_others_are_sent_is_not_sent_along(new_world: MakeWorld) -> None:
+    world = new_world(items=3, traits=["put_needs_guid_and_title"])
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'one'), (?, 'two')", GUID, OTHER)
+    world.sync()
+    world.sql("UPDATE tasks SET message = 'ours' WHERE guid IN (?, ?)", GUID, OTHER)
+    emptied = "UPDATE tasks SET title = '' WHERE guid = ?"
+    at_request(world, "send_update", lambda: world.sql(emptied, OTHER))
+    world.sync()
+    row = world.one("SELECT title, message FROM tasks WHERE guid = ?", OTHER)
+    assert row == {"title": "two", "message": "ours"}
+    assert world.changes()[-2:] == [("update", "done"), ("update", "rejected")]
 
 
 def test_a_newer_edit_of_a_refused_cell_stands(world: World) -> None:
