@@ -401,6 +401,31 @@ def test_a_deletion_not_sent_yet_stays_deleted_and_an_edit_stays_edited(talk: Wo
     talk.sync()
 
 
+@pytest.mark.parametrize("traits", [[], ["deleted_comments=untraced"]], ids=str)
+@pytest.mark.parametrize(
+    ("text", "state"), [("edited", "rejected"), ("theirs", "merged")], ids=["kept", "taken_back"]
+)
+def test_one_deleted_there_while_it_stood_edited_here_leaves_afterwards(
+    new_world: MakeWorld, text: str, state: str, traits: list[str]
+) -> None:
+    talk = new_world(items=3, traits=traits)
+    make_item(talk)
+    number = they_say(talk, "theirs")
+    talk.sync()
+    guid = talk.one("SELECT guid FROM comments WHERE id = ?", number)["guid"]
+    talk.change_rules(push=False)
+    talk.sql("UPDATE comments SET message = 'edited' WHERE guid = ?", guid)
+    they_delete(talk, number)
+    they_say(talk, "newer")
+    talk.sync()
+    talk.sql("UPDATE comments SET message = ? WHERE guid = ?", text, guid)
+    talk.change_rules(push=True)
+    talk.sync()
+    assert here(talk) == Counter(["newer"])
+    assert {how for _, how in ends(talk, guid)} == {state}
+    agree(talk)
+
+
 def test_pulling_only_sends_nothing_and_reads(talk: World) -> None:
     they_say(talk, "theirs")
     talk.change_rules(push=False)
