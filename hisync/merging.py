@@ -67,6 +67,7 @@ def merge_row(
     moved = local is not None and local.table != table
     left = local.unreadable if local is not None and moved else {}
     unsent -= left.keys()
+    view.writes.conflicts += _lost_columns(shown, local, log)
     if ours is not None and (shown.table_before, shown.guid) in view.overwritten:
         # Else what someone wrote into the total would be taken for time seen on hiTask.
         view.writes.set(table, shown.guid, {SPENT: ours[SPENT]})
@@ -150,9 +151,16 @@ def _refuse_time(
     return {**ours, SPENT: totals.get(shown.guid)}
 
 
-def _lost_columns(shown: Shown, local: LocalRow) -> list[ConflictRecord]:
+def _lost_columns(
+    shown: Shown, local: LocalRow | None, log: Sequence[Change]
+) -> list[ConflictRecord]:
     """Unsent edits of columns that the item's new kind does not have: kept, since they can't go."""
+    if local is None or local.table == shown.item.table:
+        return []
     dirty = shown.dirty
+    if shown.base is None and shown.intent is not None:  # what a create sent is not unsent
+        later = columns_edited_after(local.table, log, shown.intent.last_seq)
+        dirty = {column: shown.intent.sent.get(column) for column in later}
     homeless = dirty.keys() & fields_of(local.table).keys() - fields_of(shown.item.table).keys()
     homeless -= local.unreadable.keys()  # whose changes are refused, and keep what was written
     return [
@@ -201,7 +209,6 @@ def _write_plan(
     if shown.table_before != table:  # also of a row that was deleted here
         changes.move(connection, guid, shown.table_before, to=table)
     if local is not None and local.table != table:
-        writes.conflicts += _lost_columns(shown, local)
         ours = {c: local.values[c] for c in kept if c in local.values and c in fields_of(table)}
         writes.take_out(local.table, guid)
         writes.put(table, {**shown.row, **ours})

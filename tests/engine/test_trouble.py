@@ -570,6 +570,29 @@ def test_a_lost_create_that_was_converted_before_the_look_is_found(world: World)
     assert world.one("SELECT title FROM notes WHERE guid = ?", GUID) == {"title": "made"}
 
 
+def test_an_edit_of_a_lost_create_that_its_new_kind_cannot_take_is_kept(world: World) -> None:
+    world.sync()
+    world.sql("INSERT INTO projects (guid, title) VALUES (?, 'made')", GUID)
+    world.service.faults.add("POST /item:drop_after:1")
+    create = world.engine.api.send_create
+
+    def convert_and_edit(*args: object, **options: object) -> object:
+        world.engine.api.send_create = create  # type: ignore[method-assign]
+        with pytest.raises(RetryLaterError) as lost:
+            create(*args, **options)  # type: ignore[arg-type]
+        (made,) = (item for item in world.service.model.items() if item.title == "made")
+        made.values["category"] = 1
+        world.sql("UPDATE projects SET short_name = 'ABC' WHERE guid = ?", GUID)
+        raise lost.value
+
+    world.engine.api.send_create = convert_and_edit  # type: ignore[method-assign,assignment]
+    world.sync()
+    world.sync()
+    assert world.one("SELECT title FROM tasks WHERE guid = ?", GUID) == {"title": "made"}
+    conflict = world.one("SELECT table_name, field, local_value FROM conflicts")
+    assert conflict == {"table_name": "projects", "field": "short_name", "local_value": "ABC"}
+
+
 def test_a_guid_of_another_tables_row_is_refused(world: World) -> None:
     insert(world)
     world.sync()
