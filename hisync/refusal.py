@@ -5,12 +5,13 @@ Public: `put_back`, `refuse_whole`, `refuse_claim`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from hisync.candidates import Candidate, load_scene
+from hisync.change import Change
 from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.items import SPENT, Value, Values
@@ -76,16 +77,31 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
             continue
         carried = [change for change in candidate.log if change.seq <= intent.last_seq]
         later = [change for change in candidate.log if change.seq > intent.last_seq]
-        if not later:
+        waits = _unsent(intent, carried)
+        if not later and not waits:
             refuse_whole(engine, connection, candidate, reason)
             continue
-        reject(engine, connection, candidate.guid, carried, reason)
+        reject(engine, connection, candidate.guid, [c for c in carried if c not in waits], reason)
+        seqs = [change.seq for change in waits]
+        changes.set_state(connection, seqs, "pending", now=engine.clock.now())
         base, before = candidate.base, candidate.before
         if base is not None and before is not None:
             newer = columns_edited_after(candidate.table, candidate.log, intent.last_seq)
+            newer |= {c for c in base.dirty or () if any(change.touches(c) for change in waits)}
             newer |= {SPENT} if candidate.spends else set()
             refused = intent.sent.keys() | (base.dirty or {}).keys()
             put_back(connection, candidate, base, before, refused - newer, newer)
+
+
+def _unsent(intent: Intent, carried: Sequence[Change]) -> list[Change]:
+    """The changes that nothing of was sent: of a move that waits, or an archiving to follow."""
+    if intent.op != "update":
+        return []
+    return [
+        change
+        for change in carried
+        if change.op == "update" and not any(change.touches(column) for column in intent.sent)
+    ]
 
 
 def _refuse_total(

@@ -455,6 +455,37 @@ def test_a_title_emptied_while_others_are_sent_is_not_sent_along(new_world: Make
     assert world.changes()[-2:] == [("update", "done"), ("update", "rejected")]
 
 
+def test_a_refused_value_does_not_end_a_move_that_waits(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, '')", OTHER)  # refused for now
+    world.sql("UPDATE tasks SET parent_guid = ? WHERE guid = ?", OTHER, GUID)
+    world.sql("UPDATE tasks SET title = ? WHERE guid = ?", "x" * 300, GUID)
+    world.sync()
+    assert [state for _, state in world.changes()[1:]] == ["rejected", "blocked", "rejected"]
+    row = world.one("SELECT title, parent_guid FROM tasks WHERE guid = ?", GUID)
+    assert row == {"title": "new", "parent_guid": OTHER}
+    world.sql("UPDATE tasks SET title = 'parent' WHERE guid = ?", OTHER)
+    world.sync()
+    assert world.sync().pushed == 0
+    item, parent = (
+        world.one("SELECT id FROM tasks WHERE guid = ?", g)["id"] for g in (GUID, OTHER)
+    )
+    assert world.service.model.item(item).parent == parent
+
+
+def test_a_refused_value_does_not_end_an_archiving(world: World) -> None:
+    insert(world)
+    world.sync()
+    world.sql("UPDATE tasks SET title = ? WHERE guid = ?", "x" * 300, GUID)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", GUID)
+    world.sync()
+    assert [state for _, state in world.changes()[1:]] == ["rejected", "done"]
+    left = world.one("SELECT reason FROM removed_rows WHERE row_guid = ?", GUID)
+    assert left == {"reason": "archived here"}
+    assert world.sync().pushed == 0
+
+
 def test_a_newer_edit_of_a_refused_cell_stands(world: World) -> None:
     insert(world)
     world.sync()
