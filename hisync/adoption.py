@@ -30,22 +30,29 @@ def adopt(
 ) -> dict[int, str]:
     """The rows that these items are although their guid says otherwise, by the item's id.
 
-    Only what is new to the mirror, was made by this account since the request, and has every
-    value that was sent is taken for the outcome of a create; each create for one item.
+    By a guid in other letters, or by what was sent: then only what is new to the mirror, was made
+    by this account since the request, and has every value that was sent is taken for the outcome
+    of a create; each create for one item.
     """
     created = [intent for intent in pending.values() if intent.op == "create"]
     shown = {item.guid for item in items} if created else set()
     lost = [intent for intent in created if intent.guid not in shown]
-    memory = state.load(connection) if lost else None
-    if memory is None or memory.keeps_guid:
+    if not lost:
         return {}
+    memory = state.load(connection)
+    # A guid may be given in capitals here, and kept in small letters there.
+    kept = {item.guid.lower(): item.id for item in items}
+    adopted = {kept[key]: i.guid for i in lost if (key := i.guid.lower()) in kept}
+    if memory.keeps_guid:
+        return adopted
     known = set(bases.load_bases_by_id(connection, (item.id for item in items)))
     # What left and shows again, restored say, is not new either.
     known |= former_guids(connection, [item.id for item in items if item.id not in known]).keys()
     strangers = sorted((item for item in items if item.id not in known), key=lambda one: one.id)
     parents = bases.load_bases(connection, (str(i.sent.get("parent_guid") or "") for i in lost))
-    adopted: dict[int, str] = {}
     for intent in lost:
+        if intent.guid in adopted.values():
+            continue
         parent = parents.get(intent.sent.get("parent_guid") or "")
         free = (item for item in strangers if item.id not in adopted)
         match = _first_match(intent, parent, free, memory.account_id)

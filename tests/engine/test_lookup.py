@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hisync.errors import RetryLaterError
@@ -78,6 +80,28 @@ def test_an_equal_item_that_comes_back_is_not_taken_for_a_lost_create(
     assert len(titled(world, "new")) == 2
     rows = world.sql("SELECT guid, id FROM tasks WHERE title = 'new'")
     assert {row["guid"]: row["id"] == number for row in rows} == {GUID: True, OTHER: False}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["habit_known", "first"])
+def test_a_guid_that_is_kept_in_small_letters_is_known_by_them(world: World, known: bool) -> None:
+    world.sync()
+    if known:
+        world.sql("INSERT INTO tasks (title) VALUES ('the first teaches that guids are kept')")
+        world.sync()
+    capitals = GUID[:-1] + "A"
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", capitals)
+    create = world.engine.api.send_create
+
+    def create_small(guid: str, *args: Any, **options: Any) -> Any:
+        return create(guid.lower(), *args, **options)
+
+    world.engine.api.send_create = create_small  # type: ignore[method-assign]
+    world.service.faults.add("POST /item:drop_after:1")
+    world.sync()
+    assert world.sync().pushed == 0
+    (number,) = titled(world, "new")
+    row = world.one("SELECT guid, id FROM tasks WHERE title = 'new'")
+    assert row == {"guid": capitals, "id": number}
 
 
 def test_where_guids_are_kept_another_persons_equal_item_is_not_taken_for_ours(
