@@ -86,6 +86,8 @@ class Adversary:
             # Two complete answers in a row that lack an item are its proof: no two lies about one.
             live = [n for n in self.sim.service.model.store.live if n not in self.hidden]
             some = tuple(rng.sample(live, min(len(live), rng.randrange(1, 3))))
+            if not some:
+                return  # to name none would mean half of them
             self.hidden.update(some)
             fault = Fault("missing_ids", method, path, nth=rng.randrange(1, 3), ids=some)
         elif chance < 0.14 and request.startswith("GET /item"):

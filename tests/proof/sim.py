@@ -340,7 +340,9 @@ class _Stepping(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         sim = self._sim
-        path = request.url.raw_path.decode().removeprefix("/api")
+        path = request.url.path.removeprefix("/api")
+        if number := request.url.params.get("id"):
+            path += f"?id={number}"
         sim.reach(Moment.SENDING, f"{request.method} {path} {request.content.decode()}")
         sim.sent_at.append(sim.time.now - sim.time.wrong)
         try:
