@@ -21,13 +21,9 @@ from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.intruders import settle_intruders
 from hisync.items import SPENT, Item, Level, fields_of, same_value
-from hisync.ledger import (
-    load_totals,
-    unsent_minutes,
-    with_totals,
-)
+from hisync.ledger import added_minutes, load_totals, with_totals
 from hisync.merging import merge_row
-from hisync.mirror import changes, intents, rows, state
+from hisync.mirror import changes, intents, rows, state, time_entries
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import ConflictRecord
 from hisync.mirror.rows import LocalRow
@@ -169,7 +165,13 @@ def _load_view(
         direct=direct,
         had_holes=state.load(connection).had_holes,
         spent=spent,
+        waiting={} if keys <= local.keys() else _waiting(connection),
     )
+
+
+def _waiting(connection: Connection) -> dict[str, int]:
+    unsent = changes.unfinished_where(connection, time_entries.of_any())
+    return added_minutes(connection, unsent)
 
 
 def _same_total(one: LocalRow, other: LocalRow) -> bool:
@@ -188,9 +190,9 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: View)
     if shown.intent is not None or (dirty if shown.base else local is not None):
         merge_row(engine, connection, shown, local, view)
     elif local is None:
-        # New here; or it left the table behind the triggers' back, which deletes nothing there.
-        waiting = unsent_minutes(connection, shown.guid) if shown.base is not None else 0
-        _put_whole(shown, view.writes, waiting=waiting)
+        # New or back here, where time may wait for it; or it left the table behind the triggers'
+        # back, which deletes nothing there.
+        _put_whole(shown, view.writes, waiting=view.waiting.get(shown.guid, 0))
     else:
         _apply_to_clean(shown, local, view.writes, had_holes=view.had_holes)
 

@@ -101,6 +101,7 @@ class View:
         direct: whether the items answer a write.
         had_holes: whether edits may have gone unseen.
         spent: what was looked up about totals with lost answers, by the item's id.
+        waiting: the minutes that unsent entries add to items that have no row yet, by its key.
         blank: whether the mirror held nothing before this answer, so that nothing was looked for.
         writes: what is to be written.
     """
@@ -111,5 +112,6 @@ class View:
     direct: bool = False
     had_holes: bool = False
     spent: Mapping[int, bool] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
     blank: bool = False
     writes: Writes = field(default_factory=Writes)

@@ -11,6 +11,7 @@ import pytest
 from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
+from hisync.restore import restore
 from hisync.sandbox import LOGIN, Fault
 from tests.engine import talk
 from tests.engine.conftest import MakeWorld
@@ -657,6 +658,29 @@ def test_time_that_waited_while_its_item_was_gone_is_sent_when_it_is_back(
         world.sync()
     assert spent(world, number) == 75 + theirs + (5 if lost else 0)
     assert {state for _, state in states(world)} <= {"done", "merged"}
+    adds_up(world)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_time_on_an_item_that_left_is_sent_when_it_is_shown_again(
+    world: World, before: bool
+) -> None:
+    number = task(world, spent=30)
+    model = world.service.model
+    model.archive(number, user=model.user(LOGIN))
+    if before:
+        world.sql(LOG, ENTRY, TASK, 45)
+        restore(world.engine, TASK)  # it leaves and is back before anything is sent
+    else:
+        world.sync()
+        assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
+        world.sql(LOG, ENTRY, TASK, 45)
+        model.restore(number, user=model.user(LOGIN))
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 75
+    assert [e["minutes"] for e in entries(world)] == [30, 45]
+    assert states(world) == [("insert", "done")]
     adds_up(world)
 
 
