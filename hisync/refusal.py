@@ -71,8 +71,7 @@ def refuse_claim(engine: Engine, connection: Connection, intent: Intent, reason:
     for candidate in scene.candidates:
         if candidate.table != intent.table:
             continue
-        alone = intent.op == "update" and intent.sent.keys() == {SPENT}
-        if alone and not candidate.spends:
+        if intent.op == "update" and intent.sent.keys() == {SPENT}:
             _refuse_total(engine, connection, intent, candidate)
             continue
         carried = [change for change in candidate.log if change.seq <= intent.last_seq]
@@ -112,5 +111,6 @@ def _refuse_total(
     changes.set_state(connection, waits, "pending", now=engine.clock.now())
     base, before = candidate.base, candidate.before
     if base is not None and before is not None:
-        unsent = (base.dirty or {}).keys() - {SPENT}
-        put_back(connection, candidate, base, before, {SPENT}, unsent)
+        # Unless more time came since, or the row was deleted, of which all is dirty.
+        over = set() if candidate.spends or candidate.local is None else {SPENT}
+        put_back(connection, candidate, base, before, over, (base.dirty or {}).keys() - over)

@@ -625,6 +625,36 @@ def test_refused_minutes_leave_an_archiving_alone(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.parametrize("meanwhile", ["more", "deleted"])
+def test_refused_minutes_leave_alone_what_came_meanwhile(world: World, meanwhile: str) -> None:
+    task(world, spent=30)
+    world.sql("UPDATE tasks SET archived = true WHERE guid = ?", TASK)
+    world.sql(LOG, ENTRY, TASK, 45)
+    faults = world.service.faults
+    faults.add(Fault("status", "PUT", "/item/*", status=403, code=17, count=1))
+
+    def edit() -> None:
+        if meanwhile == "more":
+            world.sql(LOG, OTHER, TASK, 5)
+            return
+        world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+        faults.add("DELETE /item/*:status=503:1")
+        faults.add("GET /item/delta/*:status=503:1")
+
+    talk.at_request(world, "send_update", edit)
+    for _ in range(3):
+        with suppress(ServiceError):
+            world.sync(full=True)
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
+    assert [state for _, state in states(world)] == ["rejected", "done"][: len(states(world))]
+    assert (
+        world.sql("SELECT 1 FROM change_log WHERE table_name = 'tasks' AND state = 'rejected'")
+        == []
+    )
+    assert world.sql("SELECT 1 FROM conflicts") == []
+    adds_up(world)
+
+
 def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
     number = task(world, spent=30)
     world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
