@@ -204,8 +204,16 @@ def _undo(
         records.record_removed(connection, [gone], engine.clock.now())
     for cells, minutes in ((before, _minutes(before)), (now, -_minutes(now))):
         item = (cells or {}).get("item_guid")
-        if item is not None and minutes:
+        if item is not None and minutes and not _is_put_back(engine, connection, str(item)):
             time_entries.move_total(connection, str(item), minutes)
+
+
+def _is_put_back(engine: Engine, connection: Connection, item: str) -> bool:
+    """Whether a total is hiTask's again already: without time entries, each pull makes it so."""
+    if engine.rules.time_entries:
+        return False
+    base = bases.load_bases(connection, [item]).get(item)
+    return base is not None and SPENT not in (base.dirty or {})
 
 
 def _fill_in(

@@ -582,6 +582,25 @@ def test_switched_on_again_what_came_meanwhile_is_observed(
         assert spent(world, number) == {"entry": 105, "total": 105, "there": 115}.get(changed, 60)
 
 
+@pytest.mark.parametrize("lost", ["", "drop_before", "drop_after"])
+def test_switched_off_a_refused_entry_is_taken_back_once(new_world: MakeWorld, lost: str) -> None:
+    world = new_world(items=5, rules={"time_entries": bool(lost)})
+    world.sync()
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    if lost:
+        sync_in_the_dark(world, "send_update", f"PUT /item/*:{lost}:1")
+        world.change_rules(time_entries=False)
+    model = world.service.model
+    model.update(number, user=model.user("ann@example.com"), title="theirs")
+    for _ in range(2):
+        world.sync()
+    arrived = lost == "drop_after"
+    assert states(world) == [("insert", "done" if arrived else "rejected")]
+    total = world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", TASK)["t"]
+    assert total == spent(world, number) == (75 if arrived else 30)
+
+
 def test_switched_off_for_a_while_nothing_is_counted_twice(world: World) -> None:
     number = task(world, spent=20)
     world.sql(LOG, ENTRY, TASK, 30)
