@@ -187,7 +187,9 @@ def _plan(
     if isinstance(send, SendUpdate):
         send = _without(send, verdict.columns)
     if SPENT in verdict.columns:
-        reject_entries(engine, connection, candidate.entries, verdict.columns[SPENT])
+        # Also those that came since the step was prepared: their total goes back with the rest.
+        every = check_entries(engine, connection, candidate.guid).get(candidate.guid, [])
+        reject_entries(engine, connection, every, verdict.columns[SPENT])
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
     return _step(engine, connection, candidate, send, verdict, log)

@@ -674,6 +674,21 @@ def test_refused_minutes_leave_alone_what_came_meanwhile(world: World, meanwhile
     adds_up(world)
 
 
+def test_minutes_without_permission_are_refused_though_they_come_while_others_are_sent(
+    world: World,
+) -> None:
+    task(world)
+    (row, *_) = world.sql("SELECT guid, id FROM tasks WHERE permission < 50")
+    world.sql("UPDATE tasks SET title = 'new' WHERE guid = ?", TASK)
+    world.sql("UPDATE tasks SET starred = NOT starred WHERE guid = ?", row["guid"])
+    talk.at_request(world, "send_update", lambda: world.sql(LOG, ENTRY, row["guid"], 45))
+    for _ in range(2):
+        world.sync()
+    assert states(world) == [("insert", "rejected")]
+    assert world.sql("SELECT 1 FROM time_entries WHERE guid = ?", ENTRY) == []
+    adds_up(world)
+
+
 def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
     number = task(world, spent=30)
     world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
