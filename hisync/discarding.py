@@ -23,7 +23,8 @@ from hisync.decisions import (
     decode_logged,
     same_as_logged,
 )
-from hisync.items import TABLES, FieldType, Value, Values, as_set, fields_of, same_value
+from hisync.items import SPENT, TABLES, FieldType, Value, Values, as_set, fields_of, same_value
+from hisync.ledger import unsent_minutes
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, records, rows
 from hisync.mirror.base import Base
@@ -114,6 +115,8 @@ def _take_back_cells(
             told.append(f"{column} stays as it is (change {others[-1]} is newer)")
         else:
             told.append(f"{column} {_step_back(subject, change, column, local)}")
+    if SPENT in restored:
+        restored |= _total(subject, known)
     rows.set_cells(subject.connection, subject.table, subject.guid, restored)
     _note_what_differs(subject, base, known)
     return ", ".join(told)
@@ -132,16 +135,25 @@ def _note_what_differs(subject: Subject, base: Base | None, known: Values) -> No
     if base is None or local is None:
         return
     fields, dirty = fields_of(base.table), dict(base.dirty or {})
+    # Of a total that someone wrote over, what is left to send can't be seen.
+    waits = {SPENT} if unsent_minutes(subject.connection, subject.guid) else set()
     same = [
         column
         for column in dirty
         if column not in local.unreadable
+        and column not in waits
         and same_value(fields[column], local.values[column], known.get(column))
     ]
     cells = {column: known.get(column) for column in same}
     rows.set_cells(subject.connection, subject.table, subject.guid, cells)
     left = {column: cell for column, cell in dirty.items() if column not in same}
     bases.save_bases(subject.connection, [replace(base, dirty=left)])
+
+
+def _total(subject: Subject, known: Values) -> Values:
+    """hiTask's total, with the minutes of entries that wait: they are no part of what is undone."""
+    waiting = unsent_minutes(subject.connection, subject.guid)
+    return {SPENT: (known.get(SPENT) or 0) + waiting or None}
 
 
 def _step_back(subject: Subject, change: Change, column: str, local: LocalRow) -> str:
@@ -210,13 +222,14 @@ def _put_back(
 ) -> None:
     """Put a row back as it was before it was deleted, edits included that still wait."""
     known = bases.base_values(base, local.values if local else None) if base else {}
-    row: dict[str, Any] = {**known, "guid": subject.guid, "id": base.id if base else None}
+    own = {"guid": subject.guid, "id": base.id if base else None}
+    row: dict[str, Any] = {**known, **_total(subject, known), **own}
     rows.insert_rows(subject.connection, subject.table, [row])
     if start.op == "delete":
         edited = [
             column
             for column in (fields_of(subject.table) if base is None else base.dirty or {})
-            if base is None or any(c.touches(column) for c in earlier)
+            if column != SPENT and (base is None or any(c.touches(column) for c in earlier))
         ]
         before = {column: start.old_values.get(column) for column in edited}
         changes.write_logged(subject.connection, subject.table, subject.guid, before)

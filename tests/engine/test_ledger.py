@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hisync.discarding import discard_changes
 from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
@@ -866,3 +867,24 @@ def test_the_same_minutes_added_on_both_sides_count_twice(
     world.service.reset_log()
     world.sync()
     assert world.writes() == []
+
+
+@pytest.mark.parametrize("what", ["delete", "total", "title"])
+def test_a_change_taken_back_leaves_waiting_minutes_alone(world: World, what: str) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    if what == "delete":
+        world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+    else:
+        world.sql("UPDATE tasks SET time_spent_minutes = 30 WHERE guid = ?", TASK)
+        if what == "title":
+            world.sql("UPDATE tasks SET title = 'other' WHERE guid = ?", TASK)
+    newest = world.one("SELECT max(seq) AS seq FROM change_log")["seq"]
+    discard_changes(world.engine.mirror, [newest], world.time.utc())
+    if what != "title":
+        adds_up(world)
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 75
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
