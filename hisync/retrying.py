@@ -14,7 +14,7 @@ from typing import Any, Final
 from hisync.change import Change
 from hisync.decisions import Decided, Subject, choose, decode_logged, same_as_logged
 from hisync.items import TABLES, fields_of
-from hisync.mirror import changes, edited, rows
+from hisync.mirror import changes, edited, rows, time_entries
 from hisync.mirror.cells import UnreadableCellError, cell_text
 from hisync.mirror.rows import LocalRow
 from hisync.mirror.store import Mirror
@@ -79,6 +79,9 @@ def _say_again(subject: Subject, change: Change) -> Decided:
         newer = [c.seq for c in later if c.state != "rejected"]
     if newer and (there or change.op == "insert"):
         return _left(change, [f"change {newer[-1]} is newer"])
+    if change.op == "insert" and there and table == time_entries.TABLE:
+        # It was put in over the entry that stands again: pending, it would change nothing.
+        return _left(change, ["the entry is what it was before: make the edit again in SQL"])
     if change.op == "insert" and there:
         subject.end([change], "pending", None)
         return Decided(change.seq, True, "waits to be sent again")

@@ -13,6 +13,7 @@ from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
 from hisync.restore import restore
+from hisync.retrying import retry_changes
 from hisync.sandbox import LOGIN, Fault
 from tests.engine import talk
 from tests.engine.conftest import MakeWorld
@@ -887,4 +888,26 @@ def test_a_change_taken_back_leaves_waiting_minutes_alone(world: World, what: st
         world.sync()
     assert spent(world, number) == 75
     assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+def test_a_refused_replace_is_not_tried_again_as_if_it_waited(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    with world.client() as client:
+        client.execute("BEGIN")
+        client.execute("DELETE FROM time_entries WHERE guid = ?", (ENTRY,))
+        client.execute(LOG, (ENTRY, TASK, 60))
+        client.execute("COMMIT")
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=403, code=17, count=1))
+    world.sync()
+    mirror, now = world.engine.mirror, world.time.utc()
+    newest = world.one("SELECT max(seq) AS seq FROM change_log")["seq"]
+    assert not retry_changes(mirror, [newest], now)[0].done
+    world.sync()
+    assert states(world)[1:] == [("delete", "rejected"), ("insert", "rejected")]
+    retry_changes(mirror, None, now)  # all of it, the deletion first
+    world.sync()
+    assert spent(world, number) == 60
     adds_up(world)
