@@ -65,15 +65,17 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
     No transaction may be open. Raises as `fetch_telling` does.
 
     Returns:
-        Whether our total arrived, by the item's id; only for items where the answer is neither
-        ours nor what it was before.
+        Whether our total arrived, by the item's id; only for items where the answer is not ours,
+        nor what it was before without two writes since: ours, and one that took it back.
     """
 
     def ask(claimed: Claim, item: Item) -> tuple[int, bool] | None:
         sent, stored = claimed.intent.sent, item.values.get(SPENT)
         if SPENT not in sent or _same(stored, sent[SPENT]):
             return None
-        if _same(stored, claimed.before.get(SPENT)) or claimed.base is None:
+        if claimed.base is None:
+            return None
+        if _same(stored, claimed.before.get(SPENT)) and not _two_writes(claimed.base, item):
             return None
         return item.id, _ask(engine, claimed, claimed.base, item)
 
@@ -100,7 +102,7 @@ def total_arrived(
     if _same(remote.get(SPENT), intent.sent[SPENT]):
         return True
     if _same(remote.get(SPENT), (before or {}).get(SPENT)):
-        return False
+        return bool(looked_up)
     return direct or bool(looked_up)
 
 
@@ -132,7 +134,13 @@ def _ask(engine: Engine, claimed: Claim, base: Base, item: Item) -> bool:
     written = _written_since(engine, claimed, history or ())
     if written:
         return (claimed.intent.sent[SPENT] or 0) in {total for _, total in written}
-    # No word of it: two writes since we read are ours and theirs, one is theirs alone.
+    # No word of it: two writes since we read are ours and theirs, one is theirs alone. But ones
+    # that left the total as it was need not have been about it.
+    same = _same(item.values.get(SPENT), claimed.before.get(SPENT))
+    return not same and _two_writes(base, item)
+
+
+def _two_writes(base: Base, item: Item) -> bool:
     version = item.values.get("version")
     return version is not None and base.version is not None and version > base.version + 1
 

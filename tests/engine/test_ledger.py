@@ -448,6 +448,30 @@ def test_what_others_wrote_after_a_lost_answer_counts_once(
 
 
 @pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
+@pytest.mark.parametrize("pause", [0, 120])
+def test_minutes_that_others_took_back_after_a_lost_answer_are_not_sent_again(
+    new_world: MakeWorld, effect: str, pause: float
+) -> None:
+    world = new_world(items=5)
+    world.sync()
+    number = task(world, spent=15)
+    world.time.sleep(120)
+    world.sql(LOG, ENTRY, TASK, 45)
+    sync_in_the_dark(world, "send_update", f"PUT /item/*:{effect}:1")
+    world.time.sleep(pause)
+    if effect == "drop_after":
+        colleague_adds(world, number, -45)
+    else:
+        colleague_adds(world, number, 5)
+        colleague_adds(world, number, -5)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == (15 if effect == "drop_after" else 60)
+    assert states(world) == [("insert", "done")]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("effect", ["drop_after", "drop_before"])
 @pytest.mark.parametrize("wrong", [0, 600, -3600])
 def test_a_wrong_clock_does_not_mistake_what_became_of_a_total(
     new_world: MakeWorld, effect: str, wrong: float
