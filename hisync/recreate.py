@@ -62,7 +62,7 @@ def _last_values(connection: Connection, left: LeftRow) -> tuple[dict[str, Value
     values: dict[str, Value] = {
         column: last[column]
         for column, f in fields_of(left.table).items()
-        if f.access is not Access.READ_ONLY and column != "archived"
+        if f.access not in {Access.READ_ONLY, Access.COUNTED} and column != "archived"
     }
     notes = [f"{column} could not be read, and is empty" for column in unreadable]
     parent = values["parent_guid"]

@@ -170,6 +170,18 @@ def test_an_unknown_guid_costs_no_request(world: World) -> None:
     assert calls(world) == []
 
 
+def test_time_that_is_not_taken_along_stands_in_no_total(world: World) -> None:
+    number = made_here(world)
+    world.service.model.update(number, user=world.service.model.users[0], time_spent=30)
+    world.sync()
+    world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
+    world.sync()
+    put = put_back(world.engine, TASK)
+    assert any("30 minutes" in note for note in put.notes)
+    total = world.one("SELECT time_spent_minutes AS t FROM tasks WHERE guid = ?", put.guid)["t"]
+    assert not total
+
+
 def test_a_deleted_item_is_not_in_the_archive(world: World) -> None:
     number = made_here(world)
     world.sql("DELETE FROM tasks WHERE guid = ?", TASK)
