@@ -61,6 +61,8 @@ def merge_row(
             proven = _proven(
                 shown, intent, before, ours, log, direct=view.direct, spent=spent, maybe_older=older
             )
+    if ours is not None:
+        ours = _with_its_total(connection, shown, ours, proven, view)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
     actions = plan_row(row, engine.rules.policy)
     unsent = unsent_columns(table, actions)
@@ -68,9 +70,6 @@ def merge_row(
     left = local.unreadable if local is not None and moved else {}
     unsent -= left.keys()
     view.writes.conflicts += _lost_columns(shown, local, log)
-    if ours is not None and (shown.table_before, shown.guid) in view.overwritten:
-        # Else what someone wrote into the total would be taken for time seen on hiTask.
-        view.writes.set(table, shown.guid, {SPENT: ours[SPENT]})
     waiting = 0
     if local is None:
         carried = intent.last_seq if intent is not None and spent else 0
@@ -87,6 +86,19 @@ def merge_row(
     if intent is not None:
         arrival = Arrival(intent, before, shown.values, log, unsent, view.direct, spent)
         finish_write(engine, connection, arrival)
+
+
+def _with_its_total(
+    connection: Connection, shown: Shown, ours: Values, proven: Values | None, view: View
+) -> Values:
+    """The row with the total that is to be merged, which it gets where another one stands."""
+    if proven is None:
+        # No base tells what of its total is new, but the log: of the rest, hiTask has its own word.
+        ours = {**ours, SPENT: unsent_minutes(connection, shown.guid) or None}
+    if proven is None or (shown.table_before, shown.guid) in view.overwritten:
+        # Else what someone wrote into the total would be taken for time seen on hiTask.
+        view.writes.set(shown.item.table, shown.guid, {SPENT: ours[SPENT]})
+    return ours
 
 
 def _has_spent(shown: Shown, intent: Intent, before: Values | None, view: View) -> bool:

@@ -204,8 +204,9 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
     before = _values(row.base).get(column, field.empty) if row.base else field.empty
     ours = _values(row.local).get(column, field.empty)
     theirs = _values(row.remote).get(column, field.empty)
-    if field.access is Access.COUNTED and row.base is not None:
-        # What both sides added counts, also where they come to the same total.
+    if field.access is Access.COUNTED:
+        # What both sides added counts, also where they come to the same total. Of a row without
+        # a base, ours is only what hiTask has not been sent.
         total = (theirs or 0) + (ours or 0) - (before or 0)
         take, send = (not same_value(field, total, side) for side in (ours, theirs))
         return _Outcome(total or None, take=take, send=send)
@@ -224,9 +225,6 @@ def _merge_field(field: Field, row: Row, policy: Policy) -> _Outcome:
             take=merged != ours,
             send=not same_value(field, merged, theirs),
         )
-    if field.access is Access.COUNTED:  # of a row without a base: nothing tells what came when
-        total = (theirs or 0) + (ours or 0)
-        return _Outcome(total, take=total != ours, send=not same_value(field, total, theirs))
     decided = policy.of(column)  # two values for one field
     winner = _winner(row, column, decided)
     conflict = RecordConflict(column, before, ours, theirs, winner, decided)

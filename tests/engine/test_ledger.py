@@ -774,6 +774,30 @@ def test_time_on_an_item_that_left_is_sent_when_it_is_shown_again(
     adds_up(world)
 
 
+@pytest.mark.parametrize("minutes", [0, 30, 45])
+@pytest.mark.parametrize("how", ["put in anew", "base lost"])
+def test_time_that_hitask_has_is_not_added_to_a_row_without_a_base(
+    world: World, how: str, minutes: int
+) -> None:
+    number = task(world, spent=30)
+    model = world.service.model
+    if how == "base lost":
+        world.sql("DELETE FROM sync_base WHERE guid = ?", TASK)
+        model.update(number, user=model.user("ann@example.com"), title="theirs")
+    else:
+        model.archive(number, user=model.user(LOGIN))
+        world.sync()
+        world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
+        model.restore(number, user=model.user(LOGIN))
+    if minutes:
+        world.sql(LOG, ENTRY, TASK, minutes)
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 30 + minutes
+    assert sum(entry["minutes"] for entry in entries(world)) == 30 + minutes
+    adds_up(world)
+
+
 @pytest.mark.parametrize("total", [0, None])
 def test_a_total_that_says_nothing_comes_back_as_it_was(world: World, total: int | None) -> None:
     number = task(world)
