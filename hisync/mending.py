@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from hisync.change import Change
 from hisync.engine import Engine
-from hisync.items import TABLES, fields_of
+from hisync.items import SPENT, TABLES, fields_of
+from hisync.ledger import added_minutes
 from hisync.mirror import base as bases
-from hisync.mirror import places, records, rows
+from hisync.mirror import changes, places, records, rows, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.places import Place
@@ -30,22 +31,28 @@ _LEFT_OVER: Final = "repaired: hiTask had it once, and has nothing by its guid"
 
 def mend(engine: Engine, connection: Connection, surveyed: Survey) -> None:
     """Mend every misfit of a survey, in the transaction that will apply its read."""
-    bases.save_bases(connection, _found_again(surveyed))  # at once: it may be all of them
+    found = _found_again(connection, surveyed)
+    bases.save_bases(connection, found)  # at once: it may be all of them
     for misfit in surveyed.misfits:
         if misfit.kind in _MENDS:
             _MENDS[misfit.kind](engine, connection, surveyed, misfit)
 
 
-def _found_again(surveyed: Survey) -> list[Base]:
+def _found_again(connection: Connection, surveyed: Survey) -> list[Base]:
     """The bases of rows that have lost theirs: as hiTask says now, and what was edited since."""
     found = []
-    for misfit in surveyed.misfits:
-        if misfit.kind is not MisfitKind.BASE_LOST or misfit.id is None:
+    lost = [misfit for misfit in surveyed.misfits if misfit.kind is MisfitKind.BASE_LOST]
+    totals = time_entries.sums(connection, [misfit.guid for misfit in lost])
+    unsent = added_minutes(connection, changes.unfinished_where(connection, time_entries.of_any()))
+    for misfit in lost:
+        if misfit.id is None:
             continue
         item, log = misfit.item, surveyed.log.get((misfit.table, misfit.guid), ())
         theirs = item.guid if item is not None and item.guid != misfit.guid else None
         version = item.values.get("version") if item is not None else None
         dirty = _unsent(misfit.table, None, log)
+        if waiting := unsent.get(misfit.guid):
+            dirty[SPENT] = totals.get(misfit.guid, 0) - waiting
         found.append(Base(misfit.guid, misfit.table, misfit.id, version, dirty, remote_guid=theirs))
     return found
 

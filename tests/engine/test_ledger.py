@@ -12,6 +12,7 @@ from hisync.discarding import discard_changes
 from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
+from hisync.repair import repair
 from hisync.restore import restore
 from hisync.retrying import retry_changes
 from hisync.sandbox import LOGIN, Fault
@@ -795,6 +796,20 @@ def test_time_that_hitask_has_is_not_added_to_a_row_without_a_base(
         world.sync()
     assert spent(world, number) == 30 + minutes
     assert sum(entry["minutes"] for entry in entries(world)) == 30 + minutes
+    adds_up(world)
+
+
+@pytest.mark.parametrize("theirs", [0, 10])
+def test_a_base_that_is_repaired_knows_of_waiting_minutes(world: World, theirs: int) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("DELETE FROM sync_base WHERE guid = ?", TASK)
+    if theirs:
+        colleague_adds(world, number, theirs)
+    repair(world.engine)
+    for _ in range(2):
+        world.sync()
+    assert spent(world, number) == 75 + theirs
     adds_up(world)
 
 
