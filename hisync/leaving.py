@@ -16,6 +16,7 @@ from hisync.comments.leaving import leave_with_items
 from hisync.endings import end, reject
 from hisync.engine import Engine
 from hisync.items import Access, Value, Values, fields_of
+from hisync.ledger import carried_entries, reject_entries
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
@@ -29,6 +30,7 @@ from hisync.plan.proof import Ending, end_changes, last_edits, refused_by_column
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"
+_PERHAPS = "its item is gone; the answer was lost, so the minutes may have been added there before"
 _OUT_OF_SIGHT = "the item was being archived by then: it is in hiTask's archive, not deleted"
 _REASONS = {"delete": "deleted here", "archive": "archived here"}
 
@@ -127,6 +129,9 @@ def leave_by_absence(
         again += [leaver.base] if created_anew else []
         items[leaver.base.guid] = created_anew or leaver.base.guid in elsewhere
         if leaver.intent is not None:
+            if not items[leaver.base.guid]:
+                carried = carried_entries(connection, leaver.intent)
+                reject_entries(engine, connection, carried, _PERHAPS)
             intents.forget_intents(connection, [leaver.base.guid])
         endings = [Ending(change.seq, "pending") for change in leaver.log]
         if not created_anew:

@@ -813,6 +813,20 @@ def test_a_base_that_is_repaired_knows_of_waiting_minutes(world: World, theirs: 
     adds_up(world)
 
 
+def test_minutes_that_may_be_on_an_item_that_is_gone_say_so(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    sync_in_the_dark(world, "send_update", "PUT /item/*:drop_after:1")
+    model = world.service.model
+    model.archive(number, user=model.user(LOGIN))
+    for _ in range(2):
+        world.sync()
+    row = world.one("SELECT state, error FROM change_log WHERE table_name = 'time_entries'")
+    assert row["state"] == "rejected"
+    assert "may have been added there before" in row["error"]
+    adds_up(world)
+
+
 @pytest.mark.parametrize("total", [0, None])
 def test_a_total_that_says_nothing_comes_back_as_it_was(world: World, total: int | None) -> None:
     number = task(world)
