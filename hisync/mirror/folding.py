@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, Select, bindparam, select
 from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import state, time_entries
 from hisync.mirror.base import Base, load_bases, rows_among, save_bases
+from hisync.mirror.nesting import unnest
 from hisync.mirror.tables import ITEM_TABLES, change_log
 from hisync.mirror.time_entries import counted, counted_total
 
@@ -39,6 +40,8 @@ def fold_changes(connection: Connection, folded: int) -> None:
     rows = connection.execute(_NEW, {"folded": folded}).mappings().all()
     if not rows:
         return
+    if unnest(connection, rows):
+        rows = connection.execute(_NEW, {"folded": folded}).mappings().all()
     moves = _moves(connection, rows)
     items = {row["row_guid"] for row in rows if row["table_name"] in TABLES}
     bases = load_bases(connection, items | {item for item, _ in moves.values()})

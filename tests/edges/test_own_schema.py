@@ -74,6 +74,11 @@ AUDIT = (
     "INSERT INTO my_log VALUES (OLD.title, NEW.title); END"
 )
 
+TRIM = (
+    "CREATE TRIGGER my_trim AFTER UPDATE OF title ON tasks WHEN NEW.title <> trim(NEW.title) BEGIN "
+    "UPDATE tasks SET title = trim(NEW.title) WHERE guid = NEW.guid; END"
+)
+
 
 def edit_table_as_guis_do(scene: Scene) -> None:
     """A new table with one more column, everything copied, the old one dropped, renamed."""
@@ -177,8 +182,34 @@ OWN = table(
             NEW,
         ],
         there={"new": {"color": 4}},
-        log={"update merged": 1, "insert done": 1},
+        log=["insert merged", "update done"],
         writes=["POST"],
+    ),
+    Edge(
+        "a trigger of one's own that trims what is written, while a colleague edits the item, too",
+        given=TASK,
+        when=[
+            TRIM,
+            "UPDATE tasks SET title = '  first  ' WHERE guid = :task",
+            "UPDATE tasks SET title = '  ours  ', color = 3 WHERE guid = :task",
+            edits("task", priority=30000),
+        ],
+        there={"task": {"title": "ours", "color": 3, "priority": 30000}},
+        log={"update merged": 3, "update done": 1},
+        writes=["PUT task"],
+    ),
+    Edge(
+        "a trigger of one's own that deletes what is completed",
+        given=TASK,
+        when=[
+            (
+                "CREATE TRIGGER my_end AFTER UPDATE OF completed ON tasks WHEN NEW.completed BEGIN "
+                "DELETE FROM tasks WHERE guid = NEW.guid; END"
+            ),
+            "UPDATE tasks SET completed = true WHERE guid = :task",
+        ],
+        there={"task": None},
+        log=["update merged", "delete done"],
     ),
     Edge(
         "a unique index of one's own that hiTask's data breaks: said, and over once dropped",
