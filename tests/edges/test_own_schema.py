@@ -212,6 +212,20 @@ OWN = table(
         log=["update merged", "delete done"],
     ),
     Edge(
+        "a trigger of one's own that fills in a column of a row that a REPLACE puts in",
+        given=TASK,
+        when=[
+            (
+                "CREATE TRIGGER my_default AFTER INSERT ON tasks WHEN NEW.color IS NULL BEGIN "
+                "UPDATE tasks SET color = 4 WHERE guid = NEW.guid; END"
+            ),
+            "REPLACE INTO tasks (guid, title) VALUES (:task, 'ours')",
+        ],
+        there={"task": {"title": "ours", "color": 4}},
+        log=["delete merged", "insert merged", "update done"],
+        writes=["PUT task"],
+    ),
+    Edge(
         "a unique index of one's own that hiTask's data breaks: said, and over once dropped",
         given=TASK,
         when=[

@@ -162,8 +162,16 @@ def _update_trigger(name: str, table: Table) -> tuple[str, str]:
         # The total of an item's entries is nobody's edit of the item.
         spent = columns.index(SPENT)
         conditions[spent] = f"{conditions[spent]} AND {NOT_POSTING}"
+    # Not the note of the row that a REPLACE has just taken out: a trigger of somebody's own may
+    # change the new one before AFTER INSERT logs the two.
+    note, row = (
+        f"json_remove({cells}, '$.{SPENT}')" for cells in ("old_values", _whole_row(table, "OLD"))
+    )
     statements = [
-        f"DELETE FROM sync_doomed WHERE table_name = '{name}' AND row_guid = NEW.guid",
+        (
+            f"DELETE FROM sync_doomed WHERE table_name = '{name}' AND row_guid = NEW.guid "
+            f"AND {note} = {row}"
+        ),
         (
             f"{_LOG} SELECT '{name}', NEW.guid, 'update', {_object('o')}, {_object('n')}, {_NOW} "
             f"FROM {changed}"
