@@ -47,11 +47,7 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
     if revision == head():
         _make_views(engine)
         return
-    if revision is not None and revision not in _known():
-        raise SchemaError(
-            f"the database's schema ({revision}) is newer than this hisync ({head()}): "
-            "install a newer hisync, or name another database"
-        )
+    _refuse_newer(revision)
     if not upgrade:
         raise SchemaError(
             f"the database's schema is at {revision or 'nothing'}, this hisync needs {head()}: "
@@ -67,7 +63,8 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         The revision before (None for an empty database) and after.
 
     Raises:
-        SchemaError: if something of people's own has the name of a new table or index.
+        SchemaError: if it is newer than this version, or if something of people's own has the
+            name of a new table or index.
     """
     import structlog
     from alembic import command
@@ -76,6 +73,7 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
     with dialects.write_connection(engine) as connection, connection.begin():
         dialect.prepare_schema(connection)
         before = _revision(connection)
+        _refuse_newer(before)
         config = _config()
         config.attributes["connection"] = connection
         try:
@@ -163,6 +161,14 @@ def _revision(connection: Connection) -> str | None:
         return None
     version = select(column("version_num", Text())).select_from(table(VERSION_TABLE))
     return connection.execute(version).scalar_one_or_none()
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and revision not in _known():
+        raise SchemaError(
+            f"the database's schema ({revision}) is newer than this hisync ({head()}): "
+            "install a newer hisync, or name another database"
+        )
 
 
 @cache

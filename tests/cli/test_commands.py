@@ -143,6 +143,16 @@ def test_db_says_where_the_schema_is(site: Site) -> None:
     assert site.run("db", "upgrade").stdout == "schema 0004\n"
 
 
+@pytest.mark.parametrize("command", [["db", "upgrade"], ["sync"], ["changes"]])
+def test_a_mirror_of_a_newer_version_is_left_alone(site: Site, command: list[str]) -> None:
+    site.run("db", "upgrade")
+    site.sql("UPDATE sync_schema_version SET version_num = '9999'")
+    done = site.run(*command)
+    assert done.returncode == 1
+    assert done.stderr.startswith("hisync: the database's schema (9999) is newer than this hisync")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
