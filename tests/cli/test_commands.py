@@ -153,6 +153,17 @@ def test_a_mirror_of_a_newer_version_is_left_alone(site: Site, command: list[str
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["status"], ["check", "--offline"], ["sync"]])
+def test_an_option_that_no_server_has_is_named(site: Site, command: list[str]) -> None:
+    url = "postgresql+psycopg://me:hunter2@127.0.0.1:1/db?foo=bar"
+    done = site.run(*command, HISYNC_DATABASE__URL=url)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert 'invalid connection option "foo" (take it out of database.url' in said
+    assert "Traceback" not in said
+    assert "hunter2" not in said
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

@@ -43,6 +43,8 @@ _SAID: Final[dict[str, tuple[type[MirrorError], str]]] = {
 }
 """By what a server says that lets nobody in: the driver then knows no code."""
 
+_NO_OPTION: Final = "invalid connection option"
+
 _PEOPLES_OWN: Final = (
     "an index, a constraint or a trigger refuses what hiTask holds: drop it if it is your own"
 )
@@ -66,6 +68,8 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
         return MirrorError(described(_HINTS[state]))
     if state.startswith("23") or state == "P0001":
         return MirrorError(described(_PEOPLES_OWN))
+    if not state and _NO_OPTION in reason:  # before any server is asked
+        return MirrorError(described("take it out of database.url, or spell it as libpq does"))
     if isinstance(error, OperationalError | InterfaceError):
         kind, hint = next((said for words, said in _SAID.items() if words in reason), _AWAY)
         return kind(described(hint))
