@@ -63,8 +63,8 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         The revision before (None for an empty database) and after.
 
     Raises:
-        SchemaError: if it is newer than this version, or if something of people's own has the
-            name of a new table or index.
+        SchemaError: if it is newer than this version, if a table is missing, or if something of
+            people's own has the name of a new table or index.
     """
     import structlog
     from alembic import command
@@ -85,6 +85,7 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
                 f"the schema can't be upgraded: {error.orig}, and it is not hisync's: give yours "
                 "another name, then run `hisync db upgrade`; nothing was changed"
             ) from error
+        _check_tables(connection)
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)
         dialect.install_views(connection)
@@ -135,12 +136,7 @@ def check_capture(connection: Connection) -> None:
             mark was left behind.
     """
     dialect = dialects.of(connection)
-    missing = sorted(set(dialect.tables()) - set(inspect(connection).get_table_names()))
-    if missing:
-        raise SchemaError(
-            f"the database lacks the table {', '.join(missing)}: restore a backup, or name a new "
-            "database and let hisync fill it; nothing was deleted on hiTask"
-        )
+    _check_tables(connection)
     wrong = dialect.missing_triggers(connection)
     if wrong:
         raise SchemaError(
@@ -153,6 +149,15 @@ def check_capture(connection: Connection) -> None:
         raise SchemaError(
             "the table sync_mark is not empty, so edits went unseen: run "
             "`DELETE FROM sync_mark`, then `hisync sync --full`"
+        )
+
+
+def _check_tables(connection: Connection) -> None:
+    there = inspect(connection).get_table_names()
+    if missing := sorted(set(dialects.of(connection).tables()) - set(there)):
+        raise SchemaError(
+            f"the database lacks the table {', '.join(missing)}: restore a backup, or name a new "
+            "database and let hisync fill it; nothing was deleted on hiTask"
         )
 
 

@@ -40,6 +40,18 @@ def test_a_schema_that_does_not_fit(
             mirror.check()
 
 
+@pytest.mark.parametrize("table", ["tasks", "sync_state"])
+def test_an_upgrade_makes_no_table_anew_that_is_missing(
+    database: Path, person: Person, table: str
+) -> None:
+    person.run(f"DROP TABLE {table}")
+    with (
+        open_mirror(f"sqlite:///{database}") as mirror,
+        pytest.raises(SchemaError, match=f"lacks the table {table}: restore a backup"),
+    ):
+        mirror.upgrade()
+
+
 def test_an_altered_trigger_is_a_missing_one(database: Path, person: Person) -> None:
     person.run("DROP TRIGGER sync_capture_tasks_after_insert")
     person.run("DROP TRIGGER sync_capture_notes_after_insert")

@@ -127,7 +127,7 @@ def _described(error: DBAPIError, name: str) -> str:
         "locked": "someone else's transaction holds it: commit or close it there, hisync will "
         "try again",
         "readonly": "make the file and its folder writable for this user",
-        "unable to open": "check that the folder exists and that this user may enter it",
+        "unable to open": "check that it is a file, and that its folder exists and lets you in",
         "full": "the disk is full: make room, nothing was lost",
         "malformed": "the file is damaged: restore a backup or let hisync make a new mirror",
         "not a database": "the file is something else: name another one in database.url",
