@@ -31,7 +31,7 @@ from hisync.errors import (
     StaleWriterError,
 )
 from hisync.items import TABLES
-from hisync.mirror import dialects, migrate, rows, state
+from hisync.mirror import changes, dialects, migrate, rows, state
 from hisync.mirror.dialects import ChangeWatch
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
@@ -640,6 +640,24 @@ def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session:
         row = rows.load_rows(connection, "tasks", ["g"])["g"]
     assert set(row.unreadable) == {"due_date", "start_date"}
     assert row.values["end_date"] == datetime(2026, 3, 2, 9, 0, 0, 500_000)
+
+
+@pytest.mark.postgresql
+def test_a_number_that_python_has_not_is_alone(mirror: Mirror, session: Session) -> None:
+    run(
+        session,
+        "INSERT INTO tasks (guid, location, tags, priority) "
+        "VALUES ('g', '{\"a\": 1e400}', '[\"a\"]', 9007199254740993)",
+    )
+    with mirror.writing() as connection:  # which folds it
+        row = rows.load_rows(connection, "tasks", ["g"])["g"]
+        ((change,),) = changes.unfinished(connection).values()
+    assert set(row.unreadable) == {"location"}
+    assert change.new_values == {
+        "location": '{"a": Infinity}',
+        "tags": '["a"]',
+        "priority": 9007199254740993,
+    }
 
 
 @pytest.mark.postgresql

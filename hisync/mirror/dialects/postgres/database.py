@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -124,4 +125,17 @@ def tables() -> Mapping[str, Table]:
 
 
 def _read_json(text: str | bytes) -> Any:
-    return orjson.loads(text)
+    """What a JSON column of the machinery holds.
+
+    `jsonb` knows numbers that no other parser takes, such as 1e400. As on SQLite such an object is
+    taken apart, and what is nested in it left as JSON text for `decode_cell` to judge.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        cells = json.loads(text, parse_int=_whole_number)
+        return {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in cells.items()}
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)
