@@ -298,6 +298,23 @@ def test_the_engine_waits_for_those_who_edit(
     assert run(session, "SELECT count(*) FROM tasks") == [(2,)]
 
 
+@pytest.mark.postgresql
+def test_what_is_committed_while_the_engine_waits_is_seen_in_any_isolation(
+    database: str, session: Session
+) -> None:
+    run(session, f'ALTER DATABASE "{database}" SET default_transaction_isolation = serializable')
+    conninfo = server().conninfo(database)
+    with open_mirror(server().url(database)).acquire() as mirror:
+        with psycopg.connect(conninfo) as early, psycopg.connect(conninfo) as late:
+            run(early, "INSERT INTO tasks (guid) VALUES ('first')")
+            run(late, "INSERT INTO tasks (guid) VALUES ('second')")
+            late.commit()
+            threading.Timer(0.5, early.commit).start()
+            with mirror.writing() as connection:
+                seen = {guid for _, guid in changes.unfinished(connection)}
+    assert seen == {"first", "second"}
+
+
 def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
     mirror: Mirror, session: Session
 ) -> None:

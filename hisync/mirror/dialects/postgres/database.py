@@ -27,6 +27,8 @@ _SCHEMA: Final = "hisync_schema"
 _SETTINGS: Final = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
+    # Whatever the database's own is: who waited at the gate must see what was committed meanwhile.
+    "default_transaction_isolation": r"read\ committed",
     # Shorter than the second after which the server ends someone's transaction in a deadlock.
     "lock_timeout": "900",
     "statement_timeout": "300000",
