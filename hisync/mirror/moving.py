@@ -102,25 +102,27 @@ def _finished_before(target: Mirror, memory: state.EngineState) -> Moved:
 
 def _copy(source: Mirror, target: Mirror, tell: Callable[[str, int, int | None], object]) -> Moved:
     token = uuid.uuid4().hex
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    went = {"name": target.name, "at": at, "token": token}
     with source.writing() as old:
+        # Not at the end: where someone stands at the gate by then, PostgreSQL adds no trigger.
+        _refuse_edits(old, state.EngineState(moved_to=went))
         with target.writing() as new:
             _make_room(new, target.name, source.name)
             moved = _carry(old, new, tell)
             state.save(new, moving_from={"name": source.name, "token": token}, moved_to=None)
-            _refuse_edits(new)
-        _give_up(old, target.name, token)
+            _refuse_edits(new, state.load(new))
+        _give_up(old, went)
     return moved
 
 
-def _give_up(old: Connection, name: str, token: str) -> None:
+def _give_up(old: Connection, went: dict[str, Any]) -> None:
     """Let nobody work on the old mirror any more."""
-    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    state.save(old, moved_to={"name": name, "at": at, "token": token})
-    _refuse_edits(old)
+    state.save(old, moved_to=went)
 
 
-def _refuse_edits(connection: Connection) -> None:
-    dialects.of(connection).refuse_edits(connection, refusal(state.load(connection)) or "")
+def _refuse_edits(connection: Connection, memory: state.EngineState) -> None:
+    dialects.of(connection).refuse_edits(connection, refusal(memory) or "")
 
 
 def _release(target: Mirror) -> None:

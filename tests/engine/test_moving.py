@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 
 from hisync.errors import LockedError, MirrorError, MovedError, RetryLaterError
 from hisync.mirror import moving, state
@@ -270,6 +272,37 @@ def test_a_daemon_on_either_side_is_named(house: House) -> None:
         pytest.raises(MirrorError, match="is the mirror itself"),
     ):
         move_mirror(one, same, ignore)
+
+
+@pytest.mark.postgresql
+def test_who_edits_meanwhile_waits_and_is_told_where_it_went(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = house.world
+    if world.backend == "sqlite":
+        pytest.skip("there are no gates")
+    conninfo = postgres.server().conninfo(world.served)
+    with ThreadPoolExecutor() as pool:
+        editing: list[Future[None]] = []
+
+        def edit() -> None:
+            with psycopg.connect(conninfo) as someone:
+                someone.execute("UPDATE tasks SET title = 'lost'")
+
+        def copy(old: Connection, new: Connection, tell: Any) -> Any:
+            editing.append(pool.submit(edit))
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not old.scalar(waiting):
+                pass
+            time.sleep(1.5)  # longer than the server takes for a deadlock, which there is none
+            return carry(old, new, tell)
+
+        carry = moving._carry
+        monkeypatch.setattr(moving, "_carry", copy)
+        house.move()
+        with pytest.raises(REFUSED, match="edit there"):
+            editing[0].result()
+    assert house.moved.sync().trouble is None
 
 
 class KilledError(BaseException):
