@@ -315,6 +315,22 @@ def test_what_is_committed_while_the_engine_waits_is_seen_in_any_isolation(
     assert seen == {"first", "second"}
 
 
+@pytest.mark.postgresql
+def test_the_engine_waits_for_those_who_edit_by_a_table_above(
+    mirror: Mirror, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(gate, "WAIT_MS", 20)
+    put(mirror, "g", "a")
+    run(session, "CREATE TABLE theirs (title text)")
+    run(session, "ALTER TABLE tasks INHERIT theirs")
+    with session.transaction():
+        run(session, "UPDATE theirs SET title = 'mine'")
+        with pytest.raises(BusyError, match="commit or roll it back there"):
+            put(mirror, "h", "b")
+    assert log(session) == [updated("g", {"title": "a"}, {"title": "mine"})]
+
+
 def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
     mirror: Mirror, session: Session
 ) -> None:

@@ -237,7 +237,8 @@ def _create_function(name: str, source: str, schema: str) -> str:
 
 
 def _capture_function(name: str, table: Table, server: Abilities) -> str:
-    statements = [*_checks(name, table), _read_rows(table)]
+    # Once more: of a statement on a table that this one inherits from, no other trigger is told.
+    statements = [_pass_gate(server), *_checks(name, table), _read_rows(table)]
     if name in TABLES:
         statements.append(_without_posting())
     if name == "time_entries":
