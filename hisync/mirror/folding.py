@@ -2,7 +2,7 @@
 
 The first old value of a column wins: it is what both sides last agreed on. The total of an item's
 time entries is no column that people write: what it was is found by going back through the log,
-since an entry's own change moves it. Public: `fold_changes`.
+since an entry's own change moves it. Public: `fold_changes`, `mend_numbers`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, select
+from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
 
 from hisync.items import SPENT, TABLES, fields_of
-from hisync.mirror import state, time_entries
+from hisync.mirror import dialects, state, time_entries
 from hisync.mirror.base import Base, load_bases, rows_among, save_bases
 from hisync.mirror.nesting import unnest
 from hisync.mirror.tables import ITEM_TABLES, change_log
@@ -57,6 +57,22 @@ def fold_changes(connection: Connection, folded: int) -> None:
             dirty.setdefault(column, (totals[guid] or None) if column == SPENT else old)
     save_bases(connection, [replace(bases[guid], dirty=dirty) for guid, dirty in changed.items()])
     state.save(connection, folded_seq=rows[-1]["seq"])
+
+
+def mend_numbers(connection: Connection, folded: int) -> None:
+    """Let the log count on from where it was, if a database was restored without its sequences.
+
+    Args:
+        connection: a write transaction.
+        folded: as for `fold_changes`.
+    """
+    newest = connection.execute(select(func.max(_log.seq))).scalar_one() or 0
+    dialect, last = dialects.of(connection), max(newest, folded)
+    if dialect.last_number(connection, change_log.c.seq) < last:
+        dialect.count_on(connection, change_log.c.seq, last)
+        # What was logged by a low number since would pass for folded. To fold the rest once more
+        # changes nothing: the first old value wins.
+        state.save(connection, folded_seq=0)
 
 
 def _old_cells(

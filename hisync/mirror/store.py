@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from hisync.errors import ConfigurationError, StaleWriterError
 from hisync.mirror import dialects, migrate, state
 from hisync.mirror.dialects import ChangeWatch, Database, Dialect, WriterLock
-from hisync.mirror.folding import fold_changes
+from hisync.mirror.folding import fold_changes, mend_numbers
 from hisync.mirror.moved import usable
 from hisync.mirror.state import EngineState
 
@@ -120,6 +120,7 @@ class Mirror:
                 usable(memory)
             fence = memory.fence + 1
             state.save(connection, fence=fence)
+            mend_numbers(connection, memory.folded_seq)
         self._fence = fence
         return self
 

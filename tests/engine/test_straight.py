@@ -241,3 +241,27 @@ def test_user_columns_and_tables_are_left_alone(world: World) -> None:
     after = world.one("SELECT title, my_note FROM tasks WHERE guid = ?", task["guid"])
     assert after == {"title": "new", "my_note": "secret"}
     assert world.changes() == []
+
+
+def test_numbers_that_start_anew_in_a_restored_database_lose_no_edit(world: World) -> None:
+    first, second = world.sql(TASK.replace("LIMIT 1", "LIMIT 2"))
+    world.sql("UPDATE tasks SET title = 'a' WHERE guid = ?", first["guid"])
+    world.sql("UPDATE tasks SET title = 'b' WHERE guid = ?", first["guid"])
+    world.sync()
+    world.crash()
+    world.sql("DELETE FROM change_log")  # as pruning does, in the end
+    world.sql(
+        "ALTER SEQUENCE change_log_seq_seq RESTART"
+        if world.backend == "postgresql"
+        else "DELETE FROM sqlite_sequence"
+    )
+    world.sql("UPDATE tasks SET title = 'before' WHERE guid = ?", first["guid"])
+    world.sync()
+    world.sql("UPDATE tasks SET title = 'after' WHERE guid = ?", second["guid"])
+    world.sync()
+    model = world.service.model
+    assert [model.item(row["id"]).title for row in (first, second)] == ["before", "after"]
+    assert world.sql("SELECT seq, state FROM change_log ORDER BY seq") == [
+        {"seq": 1, "state": "done"},
+        {"seq": 3, "state": "done"},
+    ]
