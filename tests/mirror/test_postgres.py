@@ -355,6 +355,15 @@ def test_readers_never_wait(mirror: Mirror, session: Session) -> None:
         assert run(session, "SELECT count(*) FROM tasks") == [(0,)]
 
 
+@pytest.mark.postgresql
+def test_what_is_committed_outlives_a_crash_whatever_the_database_says(
+    database: str, session: Session
+) -> None:
+    run(session, f'ALTER DATABASE "{database}" SET synchronous_commit = off')
+    with open_mirror(server().url(database)).acquire() as mirror, mirror.writing() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
+
+
 # One writer
 
 

@@ -29,6 +29,7 @@ _SETTINGS: Final = {
     "DateStyle": "ISO",
     # Whatever the database's own is: who waited at the gate must see what was committed meanwhile.
     "default_transaction_isolation": r"read\ committed",
+    "synchronous_commit": "on",  # an intent must outlive a crash, or it proves nothing
     # Shorter than the second after which the server ends someone's transaction in a deadlock.
     "lock_timeout": "900",
     "statement_timeout": "300000",
