@@ -232,6 +232,29 @@ def test_a_total_follows_its_entries_and_is_no_edit_of_the_item(session: Session
 
 
 @pytest.mark.postgresql
+@pytest.mark.postgresql
+def test_an_entry_that_a_trigger_adds_to_another_is_no_edit_of_either_item(
+    mirror: Mirror, session: Session
+) -> None:
+    run(session, "INSERT INTO tasks (guid) VALUES ('g'), ('h')")
+    log(session)
+    run(
+        session,
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO time_entries (guid, item_guid, minutes) VALUES ('f', 'h', 5); "
+        "RETURN NULL; END $$",
+    )
+    run(  # by its name it comes before ours
+        session,
+        "CREATE TRIGGER a AFTER UPDATE ON tasks FOR EACH ROW WHEN (NEW.guid = 'g') "
+        "EXECUTE FUNCTION theirs()",
+    )
+    run(session, "INSERT INTO time_entries (guid, item_guid, minutes) VALUES ('e', 'g', 30)")
+    assert [(each.op, each.guid) for each in log(session)] == [("insert", "f"), ("insert", "e")]
+    totals = run(session, "SELECT guid, time_spent_minutes FROM tasks ORDER BY guid")
+    assert totals == [("g", 30), ("h", 5)]
+
+
 def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: str) -> None:
     run(session, "CREATE ROLE editor LOGIN")
     try:

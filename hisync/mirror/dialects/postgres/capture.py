@@ -252,7 +252,8 @@ def _capture_function(name: str, table: Table, server: Abilities) -> str:
     )
     body = "\n  ".join([*statements, log])
     return (
-        f"\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n  item text;\nBEGIN\n  {body}\nEND\n"
+        f"\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n  item text;\n"
+        f"  outer_posting text;\nBEGIN\n  {body}\nEND\n"
     )
 
 
@@ -333,9 +334,11 @@ def _post() -> str:
     - CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE coalesce({was}, 0) END;
   item := CASE WHEN TG_OP = 'DELETE' THEN OLD.item_guid ELSE NEW.item_guid END;
   IF moved <> 0 AND item IS NOT NULL THEN
+    -- A trigger of people's own may have come here by an entry that is being posted.
+    outer_posting := coalesce(current_setting('hisync.posting', true), '');
     PERFORM set_config('hisync.posting', item || ' ' || pg_current_xact_id()::text, true);
     {updates}
-    PERFORM set_config('hisync.posting', '', true);
+    PERFORM set_config('hisync.posting', outer_posting, true);
   END IF;"""
 
 
