@@ -327,14 +327,17 @@ def test_what_is_committed_while_the_engine_waits_is_seen_in_any_isolation(
 ) -> None:
     run(session, f'ALTER DATABASE "{database}" SET default_transaction_isolation = serializable')
     conninfo = server().conninfo(database)
-    with open_mirror(server().url(database)).acquire() as mirror:
-        with psycopg.connect(conninfo) as early, psycopg.connect(conninfo) as late:
-            run(early, "INSERT INTO tasks (guid) VALUES ('first')")
-            run(late, "INSERT INTO tasks (guid) VALUES ('second')")
-            late.commit()
-            threading.Timer(0.5, early.commit).start()
-            with mirror.writing() as connection:
-                seen = {guid for _, guid in changes.unfinished(connection)}
+    with (
+        open_mirror(server().url(database)).acquire() as mirror,
+        psycopg.connect(conninfo) as early,
+        psycopg.connect(conninfo) as late,
+    ):
+        run(early, "INSERT INTO tasks (guid) VALUES ('first')")
+        run(late, "INSERT INTO tasks (guid) VALUES ('second')")
+        late.commit()
+        threading.Timer(0.5, early.commit).start()
+        with mirror.writing() as connection:
+            seen = {guid for _, guid in changes.unfinished(connection)}
     assert seen == {"first", "second"}
 
 
@@ -723,6 +726,16 @@ def test_a_number_that_python_has_not_is_alone(mirror: Mirror, session: Session)
         "tags": '["a"]',
         "priority": 9007199254740993,
     }
+
+
+@pytest.mark.postgresql
+def test_texts_are_unicode_whatever_clients_of_the_database_use(
+    database: str, session: Session
+) -> None:
+    run(session, f'ALTER DATABASE "{database}" SET client_encoding = latin1')
+    with open_mirror(server().url(database)).acquire() as mirror:
+        put(mirror, "g", 'Grüße "東京" 👩')
+    assert run(session, "SELECT title FROM tasks") == [('Grüße "東京" 👩',)]
 
 
 @pytest.mark.postgresql

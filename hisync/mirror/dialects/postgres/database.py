@@ -101,6 +101,7 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
             "options": " ".join(options).strip(),
             "application_name": f"hisync {os.getpid()} on {socket.gethostname()}"[:63],
             "connect_timeout": 10,
+            "client_encoding": "utf8",
             **_KEEPALIVES,
         },
     )
