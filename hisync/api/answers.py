@@ -174,16 +174,19 @@ def _id_of(element: Any) -> int:
 
 
 def _is_stub(element: Mapping[str, Any]) -> bool:
-    """Whether it only names an item; one said to be changed that shows nothing is neither."""
-    if len(element) == len(_STUB) and element.get("changed") is False:
+    """Whether it only names an item; one said to be changed that is not shown whole is neither."""
+    changed, title = element.get("changed"), element.get("title")
+    if len(element) == len(_STUB) and changed is False:
         return True
-    if element.get("title") is not None:  # as of nearly all: no need to look at every value
+    if title is not None and "category" in element:  # as of nearly all: no need to look further
         return False
-    if any(value is not None for key, value in element.items() if key not in _STUB):
-        return False
-    if element.get("changed") in (True, "true", 1):
+    if element.get("category") is not None:
+        return title is None and changed in (False, "false", 0)
+    # Taken for whole, what it says besides, a guid, a version or that it is deleted, would empty
+    # all the rest of the row.
+    if changed in (True, "true", 1):
         raise _unbelievable()
-    return True
+    return title is None or changed in (False, "false", 0)
 
 
 def _cursor(headers: Mapping[str, str]) -> str | None:

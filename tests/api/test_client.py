@@ -81,6 +81,9 @@ def test_a_delta_names_changed_and_unchanged_items() -> None:
             {"id": 3, "changed": True, "title": "T", "category": 1},
             {"id": 4, "changed": False, "title": "U", "category": 1},
             {"id": 3, "changed": False},
+            {"id": 5, "changed": False, "guid": "g", "version": 7},
+            {"id": 6, "changed": "false", "guid": "g", "title": "V"},
+            {"id": 7, "deleted": True},
         )
     )
     answer = connect(service).fetch_delta("1489/60?x=%2F&ä")
@@ -88,9 +91,9 @@ def test_a_delta_names_changed_and_unchanged_items() -> None:
         b"/api/item/delta/1489%2F60%3Fx%3D%252F%26%C3%A4?api_key="
     )
     assert [item.id for item in answer.items] == [3, 4]
-    assert answer.unchanged(frozenset()) == {1, 2}
-    assert answer.unchanged({1}) == {2}
-    assert answer.ids == {1, 2, 3, 4}
+    assert answer.unchanged(frozenset()) == {1, 2, 5, 6, 7}
+    assert answer.unchanged({1}) == {2, 5, 6, 7}
+    assert answer.ids == {1, 2, 3, 4, 5, 6, 7}
     assert answer.cursor is None
 
 
@@ -109,6 +112,9 @@ def test_a_cursor_that_can_t_be_one_is_none(cursor: str) -> None:
         [wire_item(1), {"id": True}],
         [[wire_item(1)]],
         [{"id": 1, "changed": True}],
+        [{"id": 1, "changed": True, "deleted": True}],
+        [{"id": 1, "changed": True, "title": "all that changed"}],
+        [{"id": 1, "changed": True, "title": None, "category": None, "guid": "g"}],
         {"items": []},
         {},
         PLAIN_OK,
