@@ -175,3 +175,5 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
     }
     changed = {key: value for key, value in after.items() if getattr(before, key) != value}
     state.save(connection, **changed)
+    # Whoever else a later login of this process turns out to be: the rows are not theirs.
+    engine.api.expected_account = before.account_id or engine.api.account_id

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import httpx
+import orjson
 import pytest
 
 from hisync.errors import RetryLaterError, ServiceError, SlowDownError, StopError
 from hisync.pull import pull
 from hisync.push import push
-from hisync.sandbox import LOGIN, Fault
+from hisync.sandbox import LOGIN, Fault, SandboxTransport
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import at_request
 from tests.world import World
 
 BOTH = True
+
+
+class Bending(SandboxTransport):
+    """A service whose answers are changed on their way."""
+
+    bend: Callable[[httpx.Request, Any], Any] = staticmethod(lambda _request, answer: answer)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if response.status_code != 200:
+            return response
+        headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+        content = orjson.dumps(self.bend(request, orjson.loads(response.read())))
+        return httpx.Response(200, headers=headers, content=content, request=request)
+
 
 GUID = "00000000-0000-4000-8000-00000000000a"
 OTHER = "00000000-0000-4000-8000-00000000000b"
@@ -322,6 +341,26 @@ def test_another_accounts_login_writes_nothing(world: World) -> None:
         world.sync()
     assert world.sql("SELECT * FROM tasks WHERE guid <> ?", GUID) == before
     assert world.writes() == []
+
+
+def test_another_accounts_session_in_the_same_process_removes_nothing(new_world: MakeWorld) -> None:
+    """The process that made the mirror learned only then whose it is."""
+    world = new_world(items=12)
+    world.transport = transport = Bending(world.service)
+    world.sync()
+    shown = world.sql("SELECT * FROM items ORDER BY guid")
+
+    def bend(request: httpx.Request, answer: Any) -> Any:
+        if request.url.path.endswith("/user/authenticate"):
+            return {**answer, "id": 1}
+        return answer[3:] if isinstance(answer, list) else answer
+
+    transport.bend = bend
+    world.service.faults.add("GET /item*:expire_session:1")
+    for _ in range(2):
+        with pytest.raises(StopError, match="account"):
+            world.sync()
+    assert world.sql("SELECT * FROM items ORDER BY guid") == shown
 
 
 @pytest.mark.parametrize("effect", ["status=429", "drop_before"])
