@@ -28,7 +28,7 @@ from hisync.errors import (
     StopError,
     UnreachableError,
 )
-from hisync.items import Item
+from hisync.items import Item, fields_of, same_value
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import base as bases
 from hisync.mirror import changes
@@ -265,6 +265,10 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         _look_up(engine, claimed, "hiTask answered OK without the item")
         pushed.unclear = True
         return None
+    if _is_older(claimed, item):
+        error = LookAgainError("hiTask answered with an older state of the item")
+        _look_again(engine, claimed, error, pushed)
+        return None
     try:
         return look_for_overwritten(engine, claimed, item)
     except RetryLaterError as error:
@@ -275,6 +279,24 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         if isinstance(error, SlowDownError | UnreachableError) or pushed.failures >= PATIENCE:
             pushed.trouble = error
         return None
+
+
+def _is_older(claimed: Claim, item: Item) -> bool:
+    """Whether an answer may show the item as it was before the write, so that it proves nothing.
+
+    The version that we had read, without what we sent: that may be a refusal as well, which it
+    is if it comes again.
+    """
+    before = claimed.base.version if claimed.base else None
+    after = item.values.get("version")
+    if before is None or after is None or after > before:
+        return False
+    intent, kept = claimed.intent, False
+    for column, sent in intent.sent.items():
+        field = fields_of(intent.table)[column]
+        stored, known = (v.get(column, field.empty) for v in (item.values, claimed.before))
+        kept = kept or (same_value(field, stored, known) and not same_value(field, stored, sent))
+    return bool(after < before) or (kept and intent.attempt == 1)
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:

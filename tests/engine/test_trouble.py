@@ -363,6 +363,34 @@ def test_another_accounts_session_in_the_same_process_removes_nothing(new_world:
     assert world.sql("SELECT * FROM items ORDER BY guid") == shown
 
 
+@pytest.mark.parametrize("version", [0, 1])
+def test_an_answer_that_shows_an_older_state_refuses_nothing(
+    new_world: MakeWorld, version: int
+) -> None:
+    """A read from behind the write: the next pull tells what became of it."""
+    world = new_world(items=5)
+    world.transport = transport = Bending(world.service)
+    world.sync()
+    insert(world)
+    world.sync()
+
+    def bend(request: httpx.Request, answer: Any) -> Any:
+        if request.method != "PUT":
+            return answer
+        return {**answer, "title": "new", "time_spent": None, "version": version}
+
+    transport.bend = bend
+    world.sql("UPDATE tasks SET title = 'changed' WHERE guid = ?", GUID)
+    world.sql("INSERT INTO time_entries (item_guid, minutes, note) VALUES (?, 30, 'mine')", GUID)
+    world.sync()
+    row = world.one("SELECT id, title, time_spent_minutes FROM tasks WHERE guid = ?", GUID)
+    assert (row["title"], row["time_spent_minutes"]) == ("changed", 30)
+    assert world.service.model.item(row["id"]).get("time_spent") == 30
+    entries = world.sql("SELECT minutes, note, source FROM time_entries WHERE item_guid = ?", GUID)
+    assert entries == [{"minutes": 30, "note": "mine", "source": "local"}]
+    assert {state for _, state in world.changes()} == {"done"}
+
+
 @pytest.mark.parametrize("effect", ["status=429", "drop_before"])
 def test_what_was_not_carried_out_waits_with_its_reason(world: World, effect: str) -> None:
     insert(world)
