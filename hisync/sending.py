@@ -7,8 +7,16 @@ from typing import Final
 
 from hisync.claim import Claim
 from hisync.engine import Engine
+from hisync.errors import (
+    RetryLaterError,
+    ServiceError,
+    SlowDownError,
+    StopError,
+    UnreachableError,
+)
 from hisync.items import DATE_TYPES, Item, Values, category_of_table, fields_of
 from hisync.mirror import state
+from hisync.roster import KEY_LACKS_PERMISSION
 
 # A deletion that hiTask calls unknown is asked for by the other form next time.
 _OTHER_FORM: Final = 2
@@ -52,13 +60,33 @@ def account_zone(engine: Engine) -> tzinfo:
         memory = state.load(connection)
     name = memory.time_zone
     if name is None or memory.zone_is_old:
-        name = str(engine.api.fetch_preferences().get("time_zone") or "UTC")
-        with engine.mirror.writing() as connection:
-            state.save(connection, time_zone=name, zone_is_old=False)
+        name = _asked_zone(engine, name)
     zone = state.zone_named(name)
     if zone is None:
         engine.log.warning("time_zone_unknown", time_zone=name)
     return zone or UTC
+
+
+def _asked_zone(engine: Engine, known: str | None) -> str:
+    """The name of the zone as hiTask says it now.
+
+    That it can't be had is not about what is being sent: the zone known before is used then, and
+    UTC where hiTask refuses to name any.
+    """
+    try:
+        name = str(engine.api.fetch_preferences().get("time_zone") or "UTC")
+    except (SlowDownError, UnreachableError):
+        raise
+    except ServiceError as error:
+        if isinstance(error, StopError) and error.code != KEY_LACKS_PERMISSION:
+            raise
+        if known is None and isinstance(error, RetryLaterError):
+            raise
+        engine.log.warning("time_zone_unreadable", reason=str(error), used=known or "UTC")
+        return known or "UTC"
+    with engine.mirror.writing() as connection:
+        state.save(connection, time_zone=name, zone_is_old=False)
+    return name
 
 
 def _send_create(engine: Engine, claimed: Claim) -> Item | None:

@@ -478,6 +478,35 @@ def test_a_day_is_sent_in_utc_where_the_zone_is_none(new_world: MakeWorld, zone:
     assert {"event": "time_zone_unknown", "log_level": "warning", "time_zone": zone} in logs
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, 3), (404, 1), (403, 54)])
+def test_a_day_is_sent_in_utc_where_the_zone_is_refused(
+    new_world: MakeWorld, status: int, code: int
+) -> None:
+    world = new_world(items=5)
+    fault = Fault("status", "GET", "/user/preferences", status=status, code=code, count=0)
+    world.service.faults.add(fault)
+    world.sync()
+    add_day(world)
+    assert world.sync().pushed == 1
+    assert world.changes() == [("insert", "done")]
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 3), (404, 1), (403, 54), (500, 100)])
+def test_a_day_is_sent_in_the_zone_known_before_where_it_cant_be_read_again(
+    world: World, status: int, code: int
+) -> None:
+    world.sync(full=True)
+    fault = Fault("status", "GET", "/user/preferences", status=status, code=code, count=0)
+    world.service.faults.add(fault)
+    add_day(world)
+    assert world.sync().pushed == 1
+    made = next(item for item in world.service.model.items() if item.title == "day")
+    assert made.get("due_date") == 1780351140000  # 23:59 in Stockholm
+    world.service.faults.clear()
+    add_day(world)
+    assert "GET /user/preferences" in after(world, 60)
+
+
 def test_a_day_after_the_daily_reading_does_not_ask_for_the_zone_again(world: World) -> None:
     assert "GET /user/preferences" in after(world, DAY)
     add_day(world)
