@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -23,7 +24,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from hisync.cycle import Summary, run_cycle
 from hisync.engine import Engine
-from hisync.errors import HisyncError, LostServerError, StaleWriterError, StopError
+from hisync.errors import (
+    HisyncError,
+    LostServerError,
+    ServiceError,
+    SlowDownError,
+    StaleWriterError,
+    StopError,
+)
 from hisync.mirror import changes
 from hisync.pace import Pace
 from hisync.retention import prune_when_due
@@ -227,7 +235,8 @@ class Daemon:
         self._quiet_until = self._now() + wait - LOOK_EVERY
         if self._stop.is_set():
             return wait  # it may be only that we stop
-        if isinstance(error, StopError):
+        if isinstance(error, StopError) or (self._pace.failures > 1 and _is_an_answer(error)):
+            # Also where none says so: a lost session may show as a page or an address to log in at.
             self._engine.api.reset()
         self._vitals.note_trouble(error, self._engine.api.redact(str(error)))
         if self._trouble is None:
@@ -254,6 +263,13 @@ class Daemon:
 
     def _now(self) -> float:
         return self._engine.clock.time()
+
+
+def _is_an_answer(error: Exception) -> bool:
+    """Whether something answered, neither broken nor with the wish to be left alone."""
+    if not isinstance(error, ServiceError) or isinstance(error, SlowDownError):
+        return False
+    return error.status is not None and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _clock_ahead() -> float:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from hisync.cycle import run_cycle
+from hisync.daemon import Daemon
 from hisync.errors import BusyError, FullError, ServiceError, SlowDownError, StopError
 from hisync.mirror import state
 from hisync.mirror.store import Mirror
 from hisync.retention import prune_when_due
-from hisync.sandbox import Fault
+from hisync.sandbox import Fault, SandboxTransport
 from tests.world import World, make_world
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -112,6 +115,35 @@ def limit_pages(mirror: Mirror, extra: int | None) -> None:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         most = 2**30 if extra is None else pages + extra
         connection.execute(f"PRAGMA max_page_count = {most}").close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, html="<form>Log in</form>"),
+        httpx.Response(302, headers={"location": "/login"}),
+        httpx.Response(403, json={"error_message": "You are not logged in"}),
+    ],
+    ids=lambda answer: answer.status_code,
+)
+def test_a_session_that_ended_in_a_way_of_its_own_is_renewed_by_the_daemon(
+    world: World, answer: httpx.Response
+) -> None:
+    class Ended(SandboxTransport):
+        over = True
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/user/authenticate"):
+                self.over = False
+            return answer if self.over else super().handle_request(request)
+
+    daemon = Daemon(world.engine, threading.Event(), poll_interval=60, push_delay=2)
+    world.engine.api._connection._client._transport = Ended(world.service)
+    troubles = []
+    for _ in range(3):
+        world.time.sleep(daemon._run_one())
+        troubles.append(memory(world).trouble is not None)
+    assert troubles == [True, True, False]
 
 
 def test_a_full_disk_loses_nothing_and_is_gone_on_from(world: World) -> None:
