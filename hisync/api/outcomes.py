@@ -41,6 +41,8 @@ PARAMETER_MISSING: Final = 4
 _OK: Final = frozenset({200, 201, 202, 204})
 _NO_CONTENT: Final = 204
 _MESSAGE_LENGTH: Final = 500
+_INTEGERS: Final = range(-(2**63), 2**64)
+_LONGEST_INTEGER: Final = 20
 _LONGEST_WAIT: Final = 7 * 86400.0
 
 
@@ -189,11 +191,18 @@ def decode_retry_after(value: str | None, now: float) -> float | None:
 def _decode_leniently(content: bytes) -> Any:
     """Half a surrogate pair in one title must not make a whole account unreadable."""
     try:
-        text = json.dumps(json.loads(content.decode()), ensure_ascii=False)
+        read = json.loads(content.decode(), parse_int=_parse_integer)
+        text = json.dumps(read, ensure_ascii=False)
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return json.loads(text, parse_constant=lambda _infinite: None)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _parse_integer(text: str) -> int | float:
+    """One that nothing here could hold is a fraction, as it is in every other answer."""
+    fits = len(text) <= _LONGEST_INTEGER and int(text) in _INTEGERS
+    return int(text) if fits else float(text)
 
 
 def _code_of(payload: Any) -> int | None:

@@ -163,6 +163,11 @@ def test_a_date_in_another_zone() -> None:
     assert decode_retry_after(format_datetime(there), NOW) == 90
 
 
+def test_a_number_that_nothing_can_hold_spoils_only_itself() -> None:
+    body = b'[{"n": %b, "m": %b, "k": -9223372036854775807, "x": NaN}]' % (b"9" * 400, b"9" * 25)
+    assert decode_body(body) == [{"n": None, "m": 1e25, "k": -(2**63) + 1, "x": None}]
+
+
 def test_half_a_surrogate_pair_spoils_only_itself() -> None:
     assert decode_body(rb'[{"title": "cut \ud83d", "n": 1, "ok": "\ud83d\ude00"}]') == [
         {"title": "cut \ufffd", "n": 1, "ok": "\U0001f600"}
