@@ -37,6 +37,7 @@ _NO_CATEGORY: Final = -1
 _IDENTITY: Final = frozenset({"id", "guid", "parent", "parentGuid", "changed", "category"})
 _LISTS: Final = frozenset({"alerts", "permissions"})
 _INT64: Final = range(-(2**63), 2**63)
+_EXACT: Final = 2**53
 _TRUTHS: Final[Mapping[object, bool]] = {
     "true": True,
     "false": False,
@@ -119,8 +120,8 @@ def decode_integer(raw: Any) -> int | None:
         if not (text.isascii() and text.removeprefix("-").isdigit()):
             raise ValueError(f"{raw!r} is no 64-bit integer")
         raw = int(text)
-    if isinstance(raw, float) and raw.is_integer():
-        raw = int(raw)
+    if isinstance(raw, float) and raw.is_integer() and abs(raw) <= _EXACT:
+        raw = int(raw)  # beyond that it may stand for another one: that of another item
     if isinstance(raw, bool) or not isinstance(raw, int) or raw not in _INT64:
         raise ValueError(f"{raw!r} is no 64-bit integer")
     return raw

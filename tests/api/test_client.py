@@ -110,6 +110,7 @@ def test_a_cursor_that_can_t_be_one_is_none(cursor: str) -> None:
         [wire_item(1), {"title": "no id"}],
         [wire_item(1), {"id": "x"}],
         [wire_item(1), {"id": True}],
+        [wire_item(1), wire_item(2) | {"id": float(2**53 + 2)}],
         [[wire_item(1)]],
         [{"id": 1, "changed": True}],
         [{"id": 1, "changed": True, "deleted": True}],
