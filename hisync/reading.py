@@ -146,14 +146,15 @@ def _delta_is_missing(engine: Engine, before: EngineState) -> bool:
 
 
 def _fall_back(engine: Engine, before: EngineState, error: ServiceError) -> Reading:
-    """Read everything instead; once, if the cursor was refused, for good if there is no delta."""
+    """Read everything instead; once, if the cursor was refused, for long if there is no delta."""
     if before.delta != DeltaMode.NONE:  # said once, not at every new attempt
         engine.log.warning(
             "fell_back_to_full_read", reason=error.message, status=error.status, code=error.code
         )
     missing = error.status in {404, 405, 410, 501} or error.code == ENDPOINT_DEPRECATED
     reading = fetch_everything(engine)
-    errors = before.delta_errors + 1 if isinstance(error, RetryLaterError) else 0
+    # A refusal counts as well: one may be of the cursor alone, but this read brings another.
+    errors = before.delta_errors + 1
     if not missing and errors < BROKEN_AFTER:
         return replace(reading, delta_errors=errors)
     return replace(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hisync.errors import RetryLaterError
-from hisync.sandbox import LOGIN
+from hisync.sandbox import LOGIN, Fault
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import at_request
 from tests.world import World
@@ -167,9 +167,13 @@ def test_a_row_waits_for_the_lost_answer_of_the_one_it_moves_under(world: World)
     assert world.service.model.item(above).parent == 0
 
 
-def test_a_delta_that_only_ever_fails_is_replaced_by_full_reads(world: World) -> None:
+@pytest.mark.parametrize(("status", "code"), [(500, 100), (400, 6), (403, 3), (412, 10)])
+def test_a_delta_that_only_ever_fails_is_replaced_by_full_reads(
+    world: World, status: int, code: int
+) -> None:
     world.sync()
-    world.service.faults.add("GET /item/delta/*:status=500:9")
+    fault = Fault("status", "GET", "/item/delta/*", status=status, code=code, count=9)
+    world.service.faults.add(fault)
     model = world.service.model
     model.create(user=model.user("ann@example.com"), title="theirs", category=1)
     assert world.sync().pulled == 1
@@ -181,8 +185,8 @@ def test_a_delta_that_only_ever_fails_is_replaced_by_full_reads(world: World) ->
 
 def test_one_failure_of_the_delta_is_forgotten(world: World) -> None:
     world.sync()
-    for _ in range(3):
-        world.service.faults.add("GET /item/delta/*:status=500:1")
+    for status in (500, 400, 412):
+        world.service.faults.add(f"GET /item/delta/*:status={status}:1")
         world.sync()
         world.service.reset_log()
         world.sync()
