@@ -26,6 +26,7 @@ from hisync.api.turns import Turns
 from hisync.errors import (
     RetryLaterError,
     ServiceError,
+    SlowDownError,
     StopError,
     WrongAccountError,
 )
@@ -34,6 +35,7 @@ PasswordEncoding: TypeAlias = Literal["plain", "md5"]
 _Flow: TypeAlias = Generator[httpx.Request, httpx.Response, None]
 
 LOGIN_PATH: Final = "/user/authenticate"
+ACCOUNT_PATH: Final = "/user"
 SESSION_HEADER: Final = "x-hi-session"
 _COPIED_HEADERS: Final = ("user-agent", "accept", "accept-encoding")
 _LONGEST_ERROR: Final = 65536  # a body this long is data, not a word about the session
@@ -200,8 +202,33 @@ class SessionAuth(httpx.Auth):
         if isinstance(answer, ServiceError):
             raise self._refuse(answer)
         self._accept(answer.payload)
+        if self.account_id is None and self.expected_account is not None:
+            yield from self._ask_account(request)
         if self._logins > 1:
             self._log.info("session_renewed", account=self.account_id)
+
+    def _ask_account(self, request: httpx.Request) -> _Flow:
+        """Whose session it is, where the login didn't say: nothing else may be asked before."""
+        session, self._session = self._session, None
+        url = self._login_url.removesuffix(LOGIN_PATH) + ACCOUNT_PATH
+        headers = {n: request.headers[n] for n in _COPIED_HEADERS if n in request.headers}
+        response = yield httpx.Request(
+            "GET",
+            url,
+            params={"api_key": self._credentials.api_key},
+            headers={**headers, SESSION_HEADER: session or ""},
+            extensions={**request.extensions, "cause": "login"},
+        )
+        response.read()
+        answer = read_answer(response, now=self._now(), redact=self._secrets.redact)
+        if isinstance(answer, SlowDownError):
+            raise self._refuse(answer)
+        if not isinstance(answer, ServiceError) and isinstance(answer.payload, dict):
+            self.take_account(answer.payload.get("id"))
+        if self.account_id is None:
+            message = "neither the answer to the login nor the account's own names its number"
+            raise self._refuse(RetryLaterError(message, status=200))
+        self._session = session
 
     def _refuse(self, error: ServiceError) -> ServiceError:
         """What to raise for an error answer of the login; remembered if it is a rejection."""
@@ -223,9 +250,6 @@ class SessionAuth(httpx.Auth):
             raise self._refuse(RetryLaterError(NOT_AN_ANSWER, status=200))
         self._secrets.add_session(session)
         self.take_account(account)
-        if self.account_id is None and self.expected_account is not None:
-            message = "the answer to the login doesn't name its account"
-            raise self._refuse(RetryLaterError(message, status=200))
         self._session = session
         self._logins += 1
 

@@ -193,14 +193,22 @@ def test_an_account_that_turns_out_to_be_another_is_refused_at_once() -> None:
         drive(auth)
 
 
-def test_a_login_that_names_no_account_is_enough_only_where_none_is_expected() -> None:
+def test_where_the_login_names_no_account_it_is_asked_for_if_one_is_expected() -> None:
     auth = make_auth()
     drive(auth, {"session_id": 17}, {})
     assert auth.account_id is None
     auth = make_auth()
     auth.expected_account = 42
-    with pytest.raises(RetryLaterError):
-        drive(auth, {"session_id": 17})
+    sent = drive(auth, {"session_id": 17}, {"id": 42}, {})
+    assert [request.url.path.split("/user")[-1] for request in sent[:2]] == ["/authenticate", ""]
+    assert sent[1].headers["x-hi-session"] == "17"
+    auth.reset()
+    with pytest.raises(WrongAccountError):
+        drive(auth, {"session_id": 17}, {"id": 43})
+    auth.reset()
+    for answer in (httpx.Response(200, json={}), httpx.Response(500), httpx.Response(403)):
+        with pytest.raises(RetryLaterError):
+            drive(auth, {"session_id": 17}, answer)
     assert len(drive(auth, {"session_id": 17, "id": "42"}, {})) == 2
 
 
