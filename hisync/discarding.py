@@ -26,7 +26,7 @@ from hisync.decisions import (
 from hisync.items import SPENT, TABLES, FieldType, Value, Values, as_set, fields_of, same_value
 from hisync.ledger import unsent_minutes
 from hisync.mirror import base as bases
-from hisync.mirror import changes, edited, records, rows
+from hisync.mirror import changes, edited, records, rows, state, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.cells import UnreadableCellError
 from hisync.mirror.records import RemovedRow
@@ -136,7 +136,7 @@ def _note_what_differs(subject: Subject, base: Base | None, known: Values) -> No
         return
     fields, dirty = fields_of(base.table), dict(base.dirty or {})
     # Of a total that someone wrote over, what is left to send can't be seen.
-    waits = {SPENT} if unsent_minutes(subject.connection, subject.guid) else set()
+    waits = {SPENT} if _waiting(subject, known) else set()
     same = [
         column
         for column in dirty
@@ -152,8 +152,15 @@ def _note_what_differs(subject: Subject, base: Base | None, known: Values) -> No
 
 def _total(subject: Subject, known: Values) -> Values:
     """hiTask's total, with the minutes of entries that wait: they are no part of what is undone."""
-    waiting = unsent_minutes(subject.connection, subject.guid)
-    return {SPENT: (known.get(SPENT) or 0) + waiting or None}
+    return {SPENT: (known.get(SPENT) or 0) + _waiting(subject, known) or None}
+
+
+def _waiting(subject: Subject, known: Values) -> int:
+    """The minutes that are left to send; those that are to be added again are in no change."""
+    connection, guid = subject.connection, subject.guid
+    if subject.base is None or state.load(connection).entries_off:
+        return unsent_minutes(connection, guid)
+    return time_entries.sums(connection, [guid]).get(guid, 0) - (known.get(SPENT) or 0)
 
 
 def _step_back(subject: Subject, change: Change, column: str, local: LocalRow) -> str:

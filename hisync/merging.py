@@ -73,7 +73,7 @@ def merge_row(
     waiting = 0
     if local is None:
         carried = intent.last_seq if intent is not None and spent else 0
-        waiting = unsent_minutes(connection, shown.guid, after=carried)
+        waiting = _waiting(engine, connection, shown, proven, after=carried)
     _write_plan(connection, shown, local, actions, unsent, waiting, view.writes)
     if left:
         # What can't be read can't be taken along either: refused here as the push would.
@@ -99,6 +99,17 @@ def _with_its_total(
         # Else what someone wrote into the total would be taken for time seen on hiTask.
         view.writes.set(shown.item.table, shown.guid, {SPENT: ours[SPENT]})
     return ours
+
+
+def _waiting(
+    engine: Engine, connection: Connection, shown: Shown, proven: Values | None, *, after: int
+) -> int:
+    """The minutes that are to be sent of a row that was deleted here, should it come back."""
+    totals = load_totals(engine, connection, [shown.guid])
+    if totals is None or proven is None:
+        return unsent_minutes(connection, shown.guid, after=after)
+    # Minutes that are to be added again are in no change.
+    return totals.get(shown.guid, 0) - (proven.get(SPENT) or 0)
 
 
 def _has_spent(shown: Shown, intent: Intent, before: Values | None, view: View) -> bool:

@@ -81,12 +81,13 @@ def catch_up(engine: Engine, connection: Connection) -> None:
 def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -> None:
     """Add to an item what someone's total had and ours went over; the next push sends it."""
     base = bases.load_bases(connection, [guid]).get(guid)
-    row = rows.load_rows(connection, base.table, [guid]).get(guid) if base else None
-    if base is None or row is None:
+    if base is None:
         return
+    # A row that was deleted here may come back: then they are to be sent, too.
+    row = rows.load_rows(connection, base.table, [guid]).get(guid)
     now = engine.clock.now()
     entry = _observed(engine, state.load(connection), guid, minutes, now)
-    total = bases.base_values(base, row.values).get(SPENT) or 0
+    total = bases.base_values(base, row.values if row else None).get(SPENT) or 0
     dirty = {SPENT: total, **(base.dirty or {})}
     time_entries.insert_entries(connection, [entry])
     time_entries.move_total(connection, guid, minutes)

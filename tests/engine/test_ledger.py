@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -987,4 +988,59 @@ def test_a_refused_replace_is_not_tried_again_as_if_it_waited(world: World) -> N
     retry_changes(mirror, None, now)  # all of it, the deletion first
     world.sync()
     assert spent(world, number) == 60
+    adds_up(world)
+
+
+def write_between(world: World, number: int, minutes: int, meanwhile: Callable[[], Any]) -> None:
+    """Let a colleague add minutes right before our next PUT, and something happen during it."""
+    api, send = world.engine.api, world.engine.api.send_update
+
+    def write_before(*args: Any, **options: Any) -> Any:
+        api.send_update = send  # type: ignore[method-assign]
+        colleague_adds(world, number, minutes)
+        meanwhile()
+        return send(*args, **options)
+
+    api.send_update = write_before  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("then", ["discarded", "edited there"])
+def test_minutes_to_be_added_again_outlive_a_deletion_of_their_row(world: World, then: str) -> None:
+    number = task(world, spent=30)
+    world.change_rules(max_push_deletes=0)
+    world.sql(LOG, ENTRY, TASK, 45)
+    write_between(world, number, 5, lambda: world.sql("DELETE FROM tasks WHERE guid = ?", TASK))
+    world.sync()
+    assert spent(world, number) == 75
+    if then == "discarded":
+        held = world.one("SELECT seq FROM change_log WHERE state = 'held'")["seq"]
+        discard_changes(world.engine.mirror, [held], datetime(2026, 3, 3))
+    else:
+        model = world.service.model
+        model.update(number, user=model.user("ann@example.com"), message="edited")
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 80
+    assert sorted(e["minutes"] for e in entries(world)) == [5, 30, 45]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("edit", ["time_spent_minutes = 999", "title = 'x'"])
+def test_minutes_to_be_added_again_outlive_an_edit_that_is_discarded(
+    world: World, edit: str
+) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    engine = world.engine
+    write_between(world, number, 5, lambda: setattr(engine, "stopping", lambda: True))
+    world.sync()
+    engine.stopping = lambda: False
+    assert spent(world, number) == 75
+    world.sql("UPDATE tasks SET time_spent_minutes = 75 WHERE guid = ?", TASK)
+    world.sql(f"UPDATE tasks SET {edit} WHERE guid = ?", TASK)
+    seq = world.one("SELECT max(seq) AS seq FROM change_log")["seq"]
+    discard_changes(engine.mirror, [seq], datetime(2026, 3, 3))
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == 80
     adds_up(world)
