@@ -22,7 +22,7 @@ from hisync.mirror.state import EngineState
 from hisync.people import learn_zone, read_people, zone_offset
 from hisync.plan.actions import SendCreate
 from hisync.plan.order import Step
-from hisync.pull import Pulled, apply_reading, needs_everything, pull, second_look
+from hisync.pull import LookedUp, Pulled, apply_reading, needs_everything, pull, second_look
 from hisync.push import Pushed, push
 from hisync.reading import fetch_changes, fetch_everything
 from hisync.throttle import LONGEST, pause_for
@@ -266,7 +266,7 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
             pulled = Pulled()
             before = changes.rejected(connection)
             for reading in readings:
-                apply_reading(engine, connection, reading, pulled)
+                apply_reading(engine, connection, reading, pulled, LookedUp())
             sends = engine.rules.push and not pull_only
             steps = prepare(engine, connection) if sends else []
             coming = {step.guid for step in steps if isinstance(step.send, SendCreate)}

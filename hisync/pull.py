@@ -5,12 +5,12 @@
     mirror, base ──────────┘
 
 A quiet pull costs one request: the delta since the last cursor. Public: `pull`, `Pulled`,
-`apply_reading`.
+`look_up`, `LookedUp`, `apply_reading`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -23,7 +23,7 @@ from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
 from hisync.observed import catch_up
-from hisync.overwritten import look_up_overwritten, record_overwritten
+from hisync.overwritten import Overwritten, look_up_overwritten, record_overwritten
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.totals import look_up_totals, lost_updates
 
@@ -55,6 +55,19 @@ class Pulled:
             self.conflicts += absence.conflicts
             self.held = absence.held
             self.suspects = absence.suspects
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the history says of updates whose answers got lost.
+
+    Attributes:
+        spent: whether a total of ours arrived, by the item's id.
+        overwritten: what they went over.
+    """
+
+    spent: Mapping[int, bool] = field(default_factory=dict)
+    overwritten: Sequence[Overwritten] = ()
 
 
 def pull(engine: Engine, *, full: bool = False) -> Pulled:
@@ -109,14 +122,22 @@ def second_look(engine: Engine, *, full: bool) -> Reading:
     return fetch_everything(engine) if full else fetch_changes(engine)
 
 
-def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
+def look_up(engine: Engine, reading: Reading) -> LookedUp:
+    """Ask the history about writes whose answers got lost, before their items are applied.
+
+    Raises:
+        ServiceError: if it can't be asked.
+    """
     lost = lost_updates(engine, reading)
     spent = look_up_totals(engine, lost)
     overwritten = look_up_overwritten(engine, lost)
+    return LookedUp(spent, overwritten)
+
+
+def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
+    looked_up = look_up(engine, reading)
     with engine.mirror.writing() as connection:
-        apply_reading(engine, connection, reading, pulled, spent)
-        for over in overwritten:
-            pulled.conflicts += record_overwritten(engine, connection, over)
+        apply_reading(engine, connection, reading, pulled, looked_up)
 
 
 def apply_reading(
@@ -124,7 +145,7 @@ def apply_reading(
     connection: Connection,
     reading: Reading,
     pulled: Pulled,
-    spent: Mapping[int, bool] | None = None,
+    looked_up: LookedUp,
 ) -> None:
     """Apply one answer and advance the cursor, all in the caller's write transaction."""
     if engine.rules.time_entries and state.load(connection).entries_off:
@@ -132,7 +153,7 @@ def apply_reading(
     items = reading.answer.items
     live = reading.answer.ids if reading.complete else None
     engine.progress("applying", 0, len(items))
-    applied = apply_items(engine, connection, items, live=live, spent=spent)
+    applied = apply_items(engine, connection, items, live=live, spent=looked_up.spent)
     absence = None if live is None else note_absence(engine, connection, live)
     pulled.unsettled = needs_everything(connection, reading)
     settled = not pulled.unsettled and (absence is None or not absence.suspects)
@@ -140,6 +161,8 @@ def apply_reading(
         _resolve_rest(engine, connection, reading)
     _advance(engine, connection, reading, settled=settled)
     pulled.add(applied.changed, applied.conflicts, absence)
+    for over in looked_up.overwritten:
+        pulled.conflicts += record_overwritten(engine, connection, over)
 
 
 def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> None:

@@ -22,7 +22,7 @@ from hisync.mending import mend
 from hisync.mirror import records, rows
 from hisync.mirror.records import ConflictRecord
 from hisync.misfits import MisfitKind
-from hisync.pull import Pulled, apply_reading, second_look
+from hisync.pull import Pulled, apply_reading, look_up, second_look
 from hisync.reading import fetch_everything
 from hisync.verify import Look, Report, look
 from hisync.writes import report_conflicts
@@ -64,16 +64,17 @@ def repair(engine: Engine) -> Repaired:
     """
     heed_pause(engine)
     reading = fetch_everything(engine)
-    pulled = Pulled()
+    looked_up, pulled = look_up(engine, reading), Pulled()
     with engine.mirror.writing() as connection:
         found = look(connection, reading.answer)
         kept = _keep_values(engine, connection, found)
         mend(engine, connection, found.surveyed)
-        apply_reading(engine, connection, reading, pulled)
+        apply_reading(engine, connection, reading, pulled, looked_up)
     if pulled.suspects:
         again = second_look(engine, full=reading.full)
+        looked_up = look_up(engine, again)
         with engine.mirror.writing() as connection:
-            apply_reading(engine, connection, again, pulled)
+            apply_reading(engine, connection, again, pulled, looked_up)
     unseen = MisfitKind.INSERT_UNSEEN
     return Repaired(
         report=found.report,

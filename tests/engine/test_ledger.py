@@ -1044,3 +1044,20 @@ def test_minutes_to_be_added_again_outlive_an_edit_that_is_discarded(
         world.sync()
     assert spent(world, number) == 80
     adds_up(world)
+
+
+@pytest.mark.parametrize("when", ["before", "after", "both"])
+def test_a_repair_looks_up_a_total_whose_answer_got_lost(world: World, when: str) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    if when != "after":
+        write_between(world, number, 5, lambda: None)
+    sync_in_the_dark(world, "send_update", "PUT /item/*:drop_after:1")
+    assert spent(world, number) == 75
+    if when != "before":
+        colleague_adds(world, number, 5)
+    repair(world.engine)
+    for _ in range(3):
+        world.sync()
+    assert spent(world, number) == (85 if when == "both" else 80)
+    adds_up(world)
