@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from hisync.change import Change
+from hisync.comment import COMMENTS
 from hisync.decisions import (
     IN_FLIGHT,
     Decided,
@@ -87,7 +88,8 @@ def _unsay(subject: Subject, change: Change) -> Decided:
     if change.state != "rejected":
         why = "take it back in SQL: delete the row, or write what it was"
         return Decided(change.seq, False, f"stays {change.state}: {why}")
-    if change.op == "insert" and not subject.unfinished:
+    # A refused entry is out already; a comment may have the same key.
+    if change.op == "insert" and subject.table == COMMENTS and not subject.unfinished:
         edited.take_out_unsent(subject.connection, subject.guid)
     subject.discard([change])
     return Decided(change.seq, True, "discarded")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from hisync.cycle import preview
+from hisync.discarding import discard_changes
 from hisync.errors import StopError
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld
@@ -505,3 +507,18 @@ def test_a_comment_on_a_row_moved_to_another_table_waits_for_its_new_item(
     number = int(world.one("SELECT id FROM notes WHERE guid = ?", ITEM)["id"])
     assert number != before
     assert [unit.value for unit in world.service.model.comments(number)] == ["on the note"]
+
+
+def test_a_refused_entry_that_is_discarded_leaves_the_comment_of_the_same_key(
+    world: World,
+) -> None:
+    make_item(world)
+    entry = "INSERT INTO time_entries (guid, item_guid, minutes) VALUES (?, ?, -5)"
+    world.sql(entry, GUID, ITEM)
+    world.sync()
+    say(world, "hello")
+    refused = world.one("SELECT seq FROM change_log WHERE state = 'rejected'")["seq"]
+    discard_changes(world.engine.mirror, [refused], datetime(2026, 3, 3))
+    world.sync()
+    assert there(world)["hello"] == 1
+    agree(world)
