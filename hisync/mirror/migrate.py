@@ -89,11 +89,14 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)
         dialect.install_views(connection)
+        if holes:
+            check_capture(connection)  # a mark that was left behind is not ours to end
+            dialect.mark(connection)  # what moves a total is nobody's edit
+            log_unseen_rows(connection, datetime.now(UTC).replace(tzinfo=None))
+            dialect.unmark(connection)
+            state.save(connection, had_holes=True)
         if (words := refusal(state.load(connection))) is not None:
             dialect.refuse_edits(connection, words)
-        if holes:
-            log_unseen_rows(connection, datetime.now(UTC).replace(tzinfo=None))
-            state.save(connection, had_holes=True)
         check_capture(connection)
         _warn_of_taken_names(connection)
     structlog.get_logger("hisync").info("schema_upgraded", before=before, after=head())

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
 
 from hisync.mirror import dialects
 from hisync.mirror.base import among, chunks
 from hisync.mirror.cells import cell_text, to_json
 from hisync.mirror.rows import LocalRow, load_rows
-from hisync.mirror.tables import ITEM_TABLES, change_log, sync_base
+from hisync.mirror.tables import ITEM_TABLES, change_log, comments, sync_base, time_entries
+from hisync.mirror.time_entries import counted, move_total
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,34 @@ def log_unseen_rows(connection: Connection, now: datetime) -> None:
         unseen = list(connection.execute(query).scalars())
         for row in load_rows(connection, name, unseen).values():
             log_insert(connection, row, load_raw(connection, row), now)
+    # Of what hiTask has once it is said, only what the engine fills in then tells what is new.
+    _log_unseen(connection, comments, comments.c.id.is_(None), now)
+    for entry in _log_unseen(connection, time_entries, time_entries.c.time_create.is_(None), now):
+        move_total(connection, entry["item_guid"], counted(entry["minutes"]))
+
+
+def _log_unseen(
+    connection: Connection, table: Table, is_new: ColumnElement[bool], now: datetime
+) -> list[RowMapping]:
+    """Log the new rows of such a table that no trigger has ever seen, and return them."""
+    log, raw = change_log.c, dialects.of(connection).raw
+    seen = select(log.row_guid).where(log.table_name == table.name)
+    query = select(*(raw(column).label(column.name) for column in table.c))
+    query = query.where(is_new, table.c.guid.not_in(seen))
+    unseen = list(connection.execute(query).mappings())
+    for row in unseen:
+        cells = {str(c): v for c, v in row.items() if c != "guid" and v is not None}
+        said = {c: v if isinstance(v, int) else _text(v) for c, v in cells.items()}
+        connection.execute(
+            insert(change_log).values(
+                table_name=table.name,
+                row_guid=row["guid"],
+                op="insert",
+                new_values=said,
+                changed_at=now,
+            )
+        )
+    return unseen
 
 
 def rename_row(connection: Connection, place: Place, guid: str) -> None:

@@ -266,6 +266,29 @@ def test_what_a_missing_trigger_hid_is_kept_once(world: World) -> None:
     assert_mended(world)
 
 
+def test_what_was_said_and_spent_while_a_trigger_was_missing_goes_out(world: World) -> None:
+    world.change_rules(comments=True)
+    task = a_task(world)
+    world.crash()
+    on_postgresql = world.backend == "postgresql"
+    for table, column, cell in (("comments", "message", "missed"), ("time_entries", "minutes", 45)):
+        name = f"log ON {table}" if on_postgresql else "after_insert"
+        world.sql(f"DROP TRIGGER sync_capture_{table}_{name}")
+        world.sql(f"INSERT INTO {table} (item_guid, {column}) VALUES (?, ?)", task["guid"], cell)
+    with open_mirror(world.url) as mirror:
+        migrate.upgrade_schema(mirror.engine)
+    world.sync(full=True)
+    world.sync(full=True)
+    model = world.service.model
+    assert [unit.value for unit in model.comments(task["id"])].count("missed") == 1
+    spent = (task["time_spent_minutes"] or 0) + 45
+    assert model.item(task["id"]).get("time_spent") == spent
+    entries = world.sql("SELECT minutes FROM time_entries WHERE item_guid = ?", task["guid"])
+    assert sum(entry["minutes"] for entry in entries) == spent
+    assert world.changes() == [("insert", "done")] * 2
+    assert_mended(world)
+
+
 @pytest.mark.sqlite_only
 def test_drift_beside_an_unsent_edit_is_mended_and_the_edit_goes_out(world: World) -> None:
     task = a_task(world)
