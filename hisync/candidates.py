@@ -103,7 +103,7 @@ def load_scene(
     """
     entries = entries or {}
     log = {key: changes for key, changes in log.items() if key[0] in TABLES}
-    pending = intents.load_intents(connection)
+    pending = intents.busy_guids(connection)
     wanted_too = {*dirty, *entries}
     known = bases.load_bases(connection, {guid for _, guid in log} | wanted_too)
     unsent = {(known[guid].table, guid): () for guid in sorted(wanted_too) if guid in known}
@@ -137,7 +137,7 @@ def load_scene(
         parents,
         rows.children_of(connection, deleted),
         {**bases.load_bases(connection, named), **known},
-        pending.keys(),
+        pending,
         rows.permissions_of(connection, named),
     )
 

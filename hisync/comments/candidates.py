@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.comment import Comment, Place
 from hisync.engine import Engine
-from hisync.mirror import comments, state
+from hisync.mirror import comments, intents, state
 from hisync.mirror.comments import LocalComment
 from hisync.mirror.time_entries import before_changes
 from hisync.plan.comments import Plan, plan_comment
@@ -54,7 +54,7 @@ def load_candidates(
         log: unfinished changes by row.
         coming: items that are taken to be on hiTask by then.
     """
-    pending = comments.load_intents(connection)
+    pending = intents.busy_guids(connection)
     rows = comments.load_comments(connection, log)
     states = {
         guid: (rows.get(guid), base_of(guid, rows.get(guid), entries))

@@ -1,8 +1,8 @@
 """`sync_intents`: what was about to be sent, committed before it was.
 
 After a crash or a lost answer, an intent is all that is known; the next read of hiTask shows
-what became of it. Public: `Intent`, `load_intents`, `load_raw`, `save_intents`,
-`forget_intents`.
+what became of it. Public: `Intent`, `load_intents`, `busy_guids`, `load_raw`,
+`save_intents`, `forget_intents`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from hisync.mirror.tables import sync_intents
 _OF_TABLES: Final = select(sync_intents).where(
     sync_intents.c.table_name.in_(bindparam("tables", expanding=True))
 )
+
+_GUIDS: Final = select(sync_intents.c.guid)
 
 _SAVE: Final = insert(sync_intents)
 
@@ -57,6 +59,11 @@ def load_intents(connection: Connection) -> dict[str, Intent]:
         intent.guid: replace(intent, sent=_decode(intent.table, intent.sent))
         for intent in load_raw(connection, TABLES)
     }
+
+
+def busy_guids(connection: Connection) -> set[str]:
+    """The keys of all intents: an item and a comment may have the same, and wait for each other."""
+    return set(connection.execute(_GUIDS).scalars())
 
 
 def load_raw(connection: Connection, tables: Collection[str]) -> list[Intent]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from hisync.comment import Unit
+from hisync.errors import ServiceError
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import (
@@ -359,3 +361,23 @@ def test_an_outage_tries_three_and_lets_the_rest_wait(talk: World) -> None:
     settle(talk, 4)
     assert there(talk) == here(talk) == Counter(f"text {number}" for number in range(6))
     agree(talk)
+
+
+def test_a_comment_with_the_key_of_its_item_is_said_once(world: World) -> None:
+    make_item(world)
+    world.service.faults.add("POST /item/comment:drop_after:1")
+    blind = Fault("status", "GET", "/item/history*", status=503, count=0)
+    at_request(world, "send_comment", lambda: world.service.faults.add(blind))
+    say(world, "hello", ITEM)
+    with suppress(ServiceError):
+        world.sync()
+    world.sql("UPDATE tasks SET title = 'other' WHERE guid = ?", ITEM)
+    with suppress(ServiceError):
+        world.sync()
+    assert world.one("SELECT table_name AS t FROM sync_intents")["t"] == "comments"
+    world.service.faults.clear()
+    for _ in range(3):
+        world.sync()
+    assert there(world)["hello"] == 1
+    assert world.service.model.item(number_of(world)).title == "other"
+    agree(world)
