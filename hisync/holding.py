@@ -40,7 +40,9 @@ def hold_deletions(
         limit=engine.rules.max_push_deletes,
     )
     held = {*fresh[len(fresh) - over :], *waiting}
-    if len(held) <= engine.allow_deletes:
+    # Counted over the whole run: items and comments come apart, and again after each batch.
+    if len(held | engine.allowed) <= engine.allow_deletes:
+        engine.allowed |= held
         held = set()
     for key, entries in log.items():
         state = "held" if key in held else "pending"

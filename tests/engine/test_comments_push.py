@@ -522,3 +522,22 @@ def test_a_refused_entry_that_is_discarded_leaves_the_comment_of_the_same_key(
     world.sync()
     assert there(world)["hello"] == 1
     agree(world)
+
+
+def test_what_is_allowed_is_for_items_and_comments_together(world: World) -> None:
+    make_item(world)
+    they = they_say(world, "there", ME)
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'doomed')", OTHER)
+    world.sync()
+    world.sync()
+    world.change_rules(max_push_deletes=0)
+    world.sql("DELETE FROM comments WHERE id = ?", they)
+    world.sql("DELETE FROM tasks WHERE guid = ?", OTHER)
+    assert world.sync().waiting == {"held": 2}
+    world.engine.allow_deletes = 1
+    world.service.reset_log()
+    assert world.sync().waiting == {"held": 1}
+    assert len(world.writes()) == 1
+    world.crash()
+    world.engine.allow_deletes = 1
+    assert world.sync().waiting == {}
