@@ -14,7 +14,7 @@ from typing import Any, Final
 from hisync.change import Change
 from hisync.decisions import Decided, Subject, choose, decode_logged, same_as_logged
 from hisync.items import TABLES, fields_of
-from hisync.mirror import changes, edited, rows, time_entries
+from hisync.mirror import changes, edited, removed, rows, time_entries
 from hisync.mirror.cells import UnreadableCellError, cell_text
 from hisync.mirror.rows import LocalRow
 from hisync.mirror.store import Mirror
@@ -86,13 +86,21 @@ def _say_again(subject: Subject, change: Change) -> Decided:
         subject.end([change], "pending", None)
         return Decided(change.seq, True, "waits to be sent again")
     if change.op == "insert":
-        edited.write_again(connection, table, guid, change.new_values)
+        edited.write_again(connection, table, guid, {**_its_day(subject), **change.new_values})
     elif change.op == "delete" and there:
         edited.delete_again(connection, table, guid)
     else:
         return _left(change, ["make the edit again in SQL: change_log has its values"])
     subject.end([change], "merged", "tried again as a new change")
     return Decided(change.seq, True, "tried again as a new change")
+
+
+def _its_day(subject: Subject) -> dict[str, Any]:
+    """The day of a time entry that said none: that of the first time, not of this one."""
+    left = removed.latest_of(subject.connection, subject.guid)
+    if left is None or left.table != subject.table or subject.table != time_entries.TABLE:
+        return {}
+    return {c: v for c, v in left.last_values.items() if c == "spent_on"}
 
 
 def _send_new_row(subject: Subject, change: Change) -> Decided:

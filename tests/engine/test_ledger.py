@@ -1061,3 +1061,19 @@ def test_a_repair_looks_up_a_total_whose_answer_got_lost(world: World, when: str
         world.sync()
     assert spent(world, number) == (85 if when == "both" else 80)
     adds_up(world)
+
+
+def test_an_entry_that_is_tried_again_keeps_its_day(world: World) -> None:
+    number = task(world)
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql(
+        "UPDATE change_log SET changed_at = '2026-03-01 12:00:00.000000' WHERE row_guid = ?", ENTRY
+    )
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=400, code=25, count=1))
+    world.sync()
+    assert entries(world) == []
+    retry_changes(world.engine.mirror, None, datetime(2026, 3, 3))
+    world.sync()
+    assert spent(world, number) == 45
+    assert str(entries(world)[0]["spent_on"])[:10] == "2026-03-01"
+    adds_up(world)
