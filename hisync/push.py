@@ -38,6 +38,7 @@ from hisync.overwritten import (
     record_overwritten,
 )
 from hisync.plan.order import Step, independent
+from hisync.plan.proof import arrived_as
 from hisync.refusal import refuse_claim
 from hisync.sending import send_claim
 
@@ -295,7 +296,7 @@ def _is_older(claimed: Claim, item: Item) -> bool:
     for column, sent in intent.sent.items():
         field = fields_of(intent.table)[column]
         stored, known = (v.get(column, field.empty) for v in (item.values, claimed.before))
-        kept = kept or (same_value(field, stored, known) and not same_value(field, stored, sent))
+        kept = kept or (same_value(field, stored, known) and not arrived_as(field, sent, stored))
     return bool(after < before) or (kept and intent.attempt == 1)
 
 
