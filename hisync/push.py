@@ -28,7 +28,7 @@ from hisync.errors import (
     StopError,
     UnreachableError,
 )
-from hisync.items import Item, fields_of, same_value
+from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import base as bases
 from hisync.mirror import changes
@@ -38,7 +38,6 @@ from hisync.overwritten import (
     record_overwritten,
 )
 from hisync.plan.order import Step, independent
-from hisync.plan.proof import arrived_as
 from hisync.refusal import refuse_claim
 from hisync.sending import send_claim
 
@@ -283,21 +282,13 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
 
 
 def _is_older(claimed: Claim, item: Item) -> bool:
-    """Whether an answer may show the item as it was before the write, so that it proves nothing.
+    """Whether an answer shows the item as it was before we read it, so that it proves nothing.
 
-    The version that we had read, without what we sent: that may be a refusal as well, which it
-    is if it comes again.
+    The version that we had read proves something: that nothing of what we sent was taken.
     """
     before = claimed.base.version if claimed.base else None
     after = item.values.get("version")
-    if before is None or after is None or after > before:
-        return False
-    intent, kept = claimed.intent, False
-    for column, sent in intent.sent.items():
-        field = fields_of(intent.table)[column]
-        stored, known = (v.get(column, field.empty) for v in (item.values, claimed.before))
-        kept = kept or (same_value(field, stored, known) and not arrived_as(field, sent, stored))
-    return bool(after < before) or (kept and intent.attempt == 1)
+    return before is not None and after is not None and bool(after < before)
 
 
 def _look_again(engine: Engine, claimed: Claim, error: LookAgainError, pushed: Pushed) -> None:
