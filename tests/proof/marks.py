@@ -25,7 +25,7 @@ class Marks:
 
     Attributes:
         superseded: marks that somebody who saw them wrote over, or deleted with their row.
-        unread: marks written on hiTask that no complete answer has shown since.
+        unread: marks written on hiTask that no answer that was acted on has shown since.
     """
 
     def __init__(self) -> None:

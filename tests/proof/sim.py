@@ -82,6 +82,7 @@ class Sim(World):
         lanes: how many pushes are claimed at once and sent in any order, before the first answer
             is written down; on one thread all the same.
         sent_at: when each request reached hiTask, in virtual seconds, whatever the clock says.
+        answer: what hiTask said last, nothing if that was lost.
     """
 
     rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -94,6 +95,7 @@ class Sim(World):
     budget: int = 0
     lanes: int = 1
     sent_at: list[float] = field(default_factory=list)
+    answer: bytes = b""
     _home: Home | None = None
     _dead: bool = False
     _dies_soon: bool = False
@@ -348,8 +350,10 @@ class _Stepping(httpx.BaseTransport):
         try:
             response = self._inner.handle_request(request)
         except httpx.HTTPError as error:
+            sim.answer = b""
             sim.reach(Moment.ANSWERED, type(error).__name__)
             raise
+        sim.answer = response.content
         digest = hashlib.sha256(response.content).hexdigest()[:12]
         sim.reach(Moment.ANSWERED, f"{response.status_code} {digest}")
         return response

@@ -93,18 +93,18 @@ class Story:
         sim.watchers.append(self.at_moment)
         self.acting = True
 
-    def at_moment(self, _sim: Sim, moment: Moment, what: str) -> None:
+    def at_moment(self, _sim: Sim, moment: Moment, _what: str) -> None:
         """Somebody may act at any moment of the engine's work."""
         if moment is Moment.COMMITTING:
             return  # it holds the lock, as it may for this long
         if moment is Moment.ANSWERED:
-            self.watch.answered(what)
+            self.watch.answered()
         self.watch.look_at_rows()
         if self.acting:
             while self.rng.random() < ACTING:
                 self.somebody_acts()
         if moment is Moment.SENDING:
-            self.watch.sent(what)
+            self.watch.sent()
 
     def somebody_acts(self) -> None:
         """One act, on either side."""
@@ -138,15 +138,18 @@ class Story:
         Returns:
             Whether it moved anything, or may have.
         """
-        sim, moved = self.sim, True
+        sim, moved, died = self.sim, True, False
         try:
             summary = sim.sync(full=full)
             moved = bool(summary.pulled or summary.pushed or summary.conflicts)
         except (KilledError, StopError):
             sim.crash()
+            died = True
         except (ServiceError, MirrorError) as error:
             sim.note(f"  failed: {type(error).__name__}")
         self.watch.look_at_rows()
+        if died:
+            self.watch.died()
         return moved
 
     def heal(self) -> None:

@@ -32,11 +32,11 @@ class Watch:
         self._ids: dict[str, int] = {}
         self._rows = self._read_rows()
         self._live = self._read_live()
-        self._reading: set[str] = set()
+        self._shown: set[str] = set()
         self._items_before: dict[int, set[str]] = {}
         self._comments_before: dict[int, set[str]] = {}
 
-    def sent(self, what: str) -> None:
+    def sent(self) -> None:
         """A request is about to arrive; whatever people did before it is theirs."""
         self._live = self._read_live()
         model = self.sim.service.model
@@ -46,25 +46,9 @@ class Watch:
             item.id: marks_in([unit.value for unit in model.comments(item.id)]) for item in live
         }
 
-        self._reading = self._shown_by(what)
-
-    def _shown_by(self, what: str) -> set[str]:
-        """The marks that the answer will show: as they stand, or what was written to one item."""
-        method, target, *_ = what.split()
-        path, _, number = target.partition("?id=")
-        if method != "GET":
-            return set()
-        if path == "/item" or path.startswith("/item/delta"):
-            return set[str]().union(*self._items_before.values(), *self._comments_before.values())
-        if path == "/item/history":
-            return {
-                mark for mark, what in self.marks.written.items() if what.endswith(f" of {number}")
-            }
-        number = path.removeprefix("/item/")
-        return self._items_before.get(int(number), set()) if number.isdigit() else set()
-
-    def answered(self, what: str) -> None:
+    def answered(self) -> None:
         """The request was handled, if it arrived."""
+        self._shown |= marks_in(self.sim.answer)
         now = self._read_live()
         for number in self._live.keys() - now.keys():
             guid = self._live[number]
@@ -75,8 +59,6 @@ class Watch:
             # Its comments go with it. Who deleted it saw those that the mirror had; the others
             # are the limit that the README names.
             self.marks.superseded |= self._comments_before[number]
-        if what.startswith("2"):
-            self.marks.unread -= self._reading
         self._live = now
 
     def look_at_rows(self) -> None:
@@ -85,12 +67,17 @@ class Watch:
         if version == self._version:
             return
         self._version = version
+        self.marks.unread -= self._shown
         now = self._read_rows()
         for guid in self._rows.keys() - now.keys():
             number = self._ids.get(guid)
             known = guid in self.people.deleted or number in self.colleagues.gone
             assert known, f"row {guid} ({number}) deleted here, not proven there"
         self._rows = now
+
+    def died(self) -> None:
+        """What the process had been shown, and had not written down, is forgotten with it."""
+        self._shown.clear()
 
     def people_acted(self) -> None:
         """What people deleted here themselves is no news."""
