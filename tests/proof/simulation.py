@@ -93,7 +93,7 @@ class Story:
         sim.watchers.append(self.at_moment)
         self.acting = True
 
-    def at_moment(self, _sim: Sim, moment: Moment, _what: str) -> None:
+    def at_moment(self, _sim: Sim, moment: Moment, what: str) -> None:
         """Somebody may act at any moment of the engine's work."""
         if moment is Moment.COMMITTING:
             return  # it holds the lock, as it may for this long
@@ -104,7 +104,7 @@ class Story:
             while self.rng.random() < ACTING:
                 self.somebody_acts()
         if moment is Moment.SENDING:
-            self.watch.sent()
+            self.watch.sent(what)
 
     def somebody_acts(self) -> None:
         """One act, on either side."""

@@ -32,12 +32,14 @@ class Watch:
         self._ids: dict[str, int] = {}
         self._rows = self._read_rows()
         self._live = self._read_live()
+        self._asked = ""
         self._shown: set[str] = set()
         self._items_before: dict[int, set[str]] = {}
         self._comments_before: dict[int, set[str]] = {}
 
-    def sent(self) -> None:
+    def sent(self, what: str) -> None:
         """A request is about to arrive; whatever people did before it is theirs."""
+        self._asked = what
         self._live = self._read_live()
         model = self.sim.service.model
         live = list(model.store.live.values())
@@ -48,7 +50,10 @@ class Watch:
 
     def answered(self) -> None:
         """The request was handled, if it arrived."""
-        self._shown |= marks_in(self.sim.answer)
+        shown = marks_in(self.sim.answer)
+        if "/item/history" in self._asked:  # it is not read for what the item itself still says
+            shown = shown.difference(*self._items_before.values())
+        self._shown |= shown
         now = self._read_live()
         for number in self._live.keys() - now.keys():
             guid = self._live[number]
