@@ -21,9 +21,9 @@ from hisync.engine import Engine
 from hisync.identity import Identities, identify
 from hisync.intruders import settle_intruders
 from hisync.items import SPENT, Item, Level, fields_of, same_value
-from hisync.ledger import added_minutes, load_totals, with_totals
+from hisync.ledger import load_totals, unsent_minutes, with_totals
 from hisync.merging import merge_row
-from hisync.mirror import changes, intents, rows, state, time_entries
+from hisync.mirror import changes, intents, rows, state
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import ConflictRecord
 from hisync.mirror.rows import LocalRow
@@ -165,13 +165,8 @@ def _load_view(
         direct=direct,
         had_holes=state.load(connection).had_holes,
         spent=spent,
-        waiting={} if keys <= local.keys() else _waiting(connection),
+        waiting={} if keys <= local.keys() else unsent_minutes(connection),
     )
-
-
-def _waiting(connection: Connection) -> dict[str, int]:
-    unsent = changes.unfinished_where(connection, time_entries.of_any())
-    return added_minutes(connection, unsent)
 
 
 def _same_total(one: LocalRow, other: LocalRow) -> bool:

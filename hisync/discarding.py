@@ -25,9 +25,9 @@ from hisync.decisions import (
     same_as_logged,
 )
 from hisync.items import SPENT, TABLES, FieldType, Value, Values, as_set, fields_of, same_value
-from hisync.ledger import unsent_minutes
+from hisync.ledger import minutes_to_send
 from hisync.mirror import base as bases
-from hisync.mirror import changes, edited, records, rows, state, time_entries
+from hisync.mirror import changes, edited, records, rows, state
 from hisync.mirror.base import Base
 from hisync.mirror.cells import UnreadableCellError
 from hisync.mirror.records import RemovedRow
@@ -158,11 +158,9 @@ def _total(subject: Subject, known: Values) -> Values:
 
 
 def _waiting(subject: Subject, known: Values) -> int:
-    """The minutes that are left to send; those that are to be added again are in no change."""
-    connection, guid = subject.connection, subject.guid
-    if subject.base is None or state.load(connection).entries_off:
-        return unsent_minutes(connection, guid)
-    return time_entries.sums(connection, [guid]).get(guid, 0) - (known.get(SPENT) or 0)
+    agreed = known if subject.base is not None else None
+    kept = not state.load(subject.connection).entries_off
+    return minutes_to_send(subject.connection, subject.guid, agreed, kept=kept)
 
 
 def _step_back(subject: Subject, change: Change, column: str, local: LocalRow) -> str:

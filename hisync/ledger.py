@@ -4,7 +4,7 @@ hiTask only takes totals. People write entries; triggers move the item's total w
 total then travels like any other field of the item, except that what both sides added counts.
 What is left for here: to refuse entries that can't be, and to tell which changes of entries a total
 carries. Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`,
-`load_totals`, `with_totals`, `unsent_minutes`, `added_minutes`, `day_of`.
+`load_totals`, `with_totals`, `unsent_minutes`, `unsent_minutes_of`, `minutes_to_send`, `day_of`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import MOST_MINUTES, SPENT, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, Values, derived_guid
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
@@ -322,17 +322,40 @@ def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
     return found
 
 
-def unsent_minutes(connection: Connection, item_guid: str, *, after: int = 0) -> int:
+def unsent_minutes(connection: Connection) -> dict[str, int]:
+    """What unfinished changes of entries add to each item."""
+    return _added(connection, changes.unfinished_where(connection, time_entries.of_any()))
+
+
+def unsent_minutes_of(connection: Connection, item_guid: str, *, after: int = 0) -> int:
     """What unfinished changes of its entries add to an item; only of those after `after`."""
     log = [change for change in _entries_of(connection, item_guid) if change.seq > after]
-    return added_minutes(connection, log).get(item_guid, 0)
+    return _added(connection, log).get(item_guid, 0)
 
 
-def added_minutes(connection: Connection, changed: Iterable[Change]) -> dict[str, int]:
-    """What these changes of entries, the newest of each, add to each item."""
-    log = _by_entry(changed)
-    now, added = time_entries.load_entries(connection, log), dict[str, int]()
-    for guid, entry_log in log.items():
+def minutes_to_send(
+    connection: Connection, item_guid: str, agreed: Values | None, *, kept: bool, after: int = 0
+) -> int:
+    """The minutes by which what an item's entries add up to is ahead of hiTask's total.
+
+    Args:
+        connection: the engine's write transaction.
+        item_guid: the item.
+        agreed: its base's values, None where it has none: then only the log tells.
+        kept: whether time entries are kept; the log alone tells where they are not, too.
+        after: the last change that is part of hiTask's total already.
+    """
+    if agreed is None or not kept:
+        return unsent_minutes_of(connection, item_guid, after=after)
+    # Minutes that are to be added again are in no change.
+    return time_entries.sums(connection, [item_guid]).get(item_guid, 0) - (agreed.get(SPENT) or 0)
+
+
+def _added(connection: Connection, log: Iterable[Change]) -> dict[str, int]:
+    """What changes of entries, the newest of each among them, add to each item."""
+    log_of = _by_entry(log)
+    now, added = time_entries.load_entries(connection, log_of), dict[str, int]()
+    for guid, entry_log in log_of.items():
         before = before_changes(now.get(guid), entry_log)
         for cells, sign in ((now.get(guid), 1), (before, -1)):
             item = str((cells or {}).get("item_guid"))

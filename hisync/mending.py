@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.engine import Engine
 from hisync.items import SPENT, TABLES, fields_of
-from hisync.ledger import added_minutes
+from hisync.ledger import unsent_minutes
 from hisync.mirror import base as bases
-from hisync.mirror import changes, places, records, rows, time_entries
+from hisync.mirror import places, records, rows, time_entries
 from hisync.mirror.base import Base
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.places import Place
@@ -43,7 +43,7 @@ def _found_again(connection: Connection, surveyed: Survey) -> list[Base]:
     found = []
     lost = [misfit for misfit in surveyed.misfits if misfit.kind is MisfitKind.BASE_LOST]
     totals = time_entries.sums(connection, [misfit.guid for misfit in lost])
-    unsent = added_minutes(connection, changes.unfinished_where(connection, time_entries.of_any()))
+    unsent = unsent_minutes(connection)
     for misfit in lost:
         if misfit.id is None:
             continue

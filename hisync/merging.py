@@ -15,7 +15,13 @@ from hisync.change import Change
 from hisync.endings import end
 from hisync.engine import Engine
 from hisync.items import DATE_TYPES, SPENT, Values, fields_of
-from hisync.ledger import carried_entries, load_totals, reject_entries, unsent_minutes
+from hisync.ledger import (
+    carried_entries,
+    load_totals,
+    minutes_to_send,
+    reject_entries,
+    unsent_minutes_of,
+)
 from hisync.mirror import changes
 from hisync.mirror.base import base_values
 from hisync.mirror.intents import Intent
@@ -71,9 +77,11 @@ def merge_row(
     unsent -= left.keys()
     view.writes.conflicts += _lost_columns(shown, local, log)
     waiting = 0
-    if local is None:
+    if local is None:  # should it come back
         carried = intent.last_seq if intent is not None and spent else 0
-        waiting = _waiting(engine, connection, shown, proven, after=carried)
+        waiting = minutes_to_send(
+            connection, shown.guid, proven, kept=engine.rules.time_entries, after=carried
+        )
     _write_plan(connection, shown, local, actions, unsent, waiting, view.writes)
     if left:
         # What can't be read can't be taken along either: refused here as the push would.
@@ -94,22 +102,11 @@ def _with_its_total(
     """The row with the total that is to be merged, which it gets where another one stands."""
     if proven is None:
         # No base tells what of its total is new, but the log: of the rest, hiTask has its own word.
-        ours = {**ours, SPENT: unsent_minutes(connection, shown.guid) or None}
+        ours = {**ours, SPENT: unsent_minutes_of(connection, shown.guid) or None}
     if proven is None or (shown.table_before, shown.guid) in view.overwritten:
         # Else what someone wrote into the total would be taken for time seen on hiTask.
         view.writes.set(shown.item.table, shown.guid, {SPENT: ours[SPENT]})
     return ours
-
-
-def _waiting(
-    engine: Engine, connection: Connection, shown: Shown, proven: Values | None, *, after: int
-) -> int:
-    """The minutes that are to be sent of a row that was deleted here, should it come back."""
-    totals = load_totals(engine, connection, [shown.guid])
-    if totals is None or proven is None:
-        return unsent_minutes(connection, shown.guid, after=after)
-    # Minutes that are to be added again are in no change.
-    return totals.get(shown.guid, 0) - (proven.get(SPENT) or 0)
 
 
 def _has_spent(shown: Shown, intent: Intent, before: Values | None, view: View) -> bool:

@@ -13,9 +13,11 @@ from sqlalchemy import Connection
 
 from hisync.engine import Engine
 from hisync.items import SPENT, TABLES
-from hisync.ledger import added_minutes, day_of, unsent_minutes
+from hisync.ledger import day_of, unsent_minutes, unsent_minutes_of
 from hisync.mirror import base as bases
-from hisync.mirror import changes, histories, rows, state, time_entries
+from hisync.mirror import histories, rows, state, time_entries
+from hisync.mirror.base import Base
+from hisync.mirror.rows import LocalRow
 from hisync.mirror.time_entries import Entry
 
 
@@ -65,15 +67,13 @@ def catch_up(engine: Engine, connection: Connection) -> None:
     }
     known = bases.load_bases(connection, unsettled) | dirty
     local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
-    sums = time_entries.sums(connection, known)
-    unsent = added_minutes(connection, changes.unfinished_where(connection, time_entries.of_any()))
+    sums, unsent = time_entries.sums(connection, known), unsent_minutes(connection)
     memory, entries = state.load(connection), []
     for base in known.values():
         row = local.get((base.table, base.guid))
-        values = bases.base_values(base, row.values if row else None)
-        agreed = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
-        if missing := (values.get(SPENT) or 0) - agreed:
-            seen = values.get("time_last_update")
+        told = sums.get(base.guid, 0) - unsent.get(base.guid, 0)
+        if missing := _agreed_total(base, row) - told:
+            seen = bases.base_values(base, row.values if row else None).get("time_last_update")
             entries.append(_observed(engine, memory, base.guid, missing, seen))
     time_entries.insert_entries(connection, entries)
 
@@ -85,10 +85,8 @@ def add_again(engine: Engine, connection: Connection, guid: str, minutes: int) -
         return
     # A row that was deleted here may come back: then they are to be sent, too.
     row = rows.load_rows(connection, base.table, [guid]).get(guid)
-    now = engine.clock.now()
-    entry = _observed(engine, state.load(connection), guid, minutes, now)
-    total = bases.base_values(base, row.values if row else None).get(SPENT) or 0
-    dirty = {SPENT: total, **(base.dirty or {})}
+    entry = _observed(engine, state.load(connection), guid, minutes, None)
+    dirty = {SPENT: _agreed_total(base, row), **(base.dirty or {})}
     time_entries.insert_entries(connection, [entry])
     time_entries.move_total(connection, guid, minutes)
     bases.save_bases(connection, [replace(base, dirty=dirty)])
@@ -101,12 +99,18 @@ def take_back(engine: Engine, connection: Connection, guid: str) -> None:
     row = rows.load_rows(connection, base.table, [guid]).get(guid) if base else None
     if base is None or row is None or not engine.rules.time_entries:
         return
-    there = bases.base_values(base, row.values).get(SPENT) or 0
-    here = time_entries.sums(connection, [guid]).get(guid, 0) - unsent_minutes(connection, guid)
-    if here != there:
-        entry = _observed(engine, state.load(connection), guid, there - here, None)
+    sums = time_entries.sums(connection, [guid])
+    told = sums.get(guid, 0) - unsent_minutes_of(connection, guid)
+    if missing := _agreed_total(base, row) - told:
+        entry = _observed(engine, state.load(connection), guid, missing, None)
         time_entries.insert_entries(connection, [entry])
-        time_entries.move_total(connection, guid, there - here)
+        time_entries.move_total(connection, guid, missing)
+
+
+def _agreed_total(base: Base, row: LocalRow | None) -> int:
+    """The total of an item that both sides last agreed on."""
+    total: int | None = bases.base_values(base, row.values if row else None).get(SPENT)
+    return total or 0
 
 
 def _observed(
