@@ -9,26 +9,42 @@ was gone. Public: `unnest`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, bindparam, update
 
 from hisync.items import SPENT
-from hisync.mirror.tables import change_log
+from hisync.mirror.tables import EDITED_TABLES, change_log
 
 _FAR: Final = 20
 """How many changes of a row a trigger is taken to make at most."""
 
 _NOTHING: Final = (None, False)
-"""What a whole row leaves out."""
+"""Cells that a logged whole row leaves out."""
 
 _RENUMBER: Final = (
     update(change_log).where(change_log.c.seq == bindparam("was")).values(seq=bindparam("becomes"))
 )
 
-_Act: TypeAlias = Sequence[RowMapping]
-"""A change of a row, or the two that a REPLACE logs at once."""
+_Cells: TypeAlias = Mapping[str, Any] | None
+"""What is known of a row, None where it is not there."""
+
+_BLANK: Final = {name: dict.fromkeys(table.c.keys()) for name, table in EDITED_TABLES.items()}
+"""A row of each table with nothing in it, for what is left out."""
+
+
+class _Act(NamedTuple):
+    """A change of a row, or the two that a REPLACE logs at once.
+
+    Attributes:
+        numbers: those of the changes.
+        before: what they say of the row before them; all of its cells, if it is about the whole.
+        after: what they say of it after them.
+    """
+
+    numbers: Sequence[int]
+    before: _Cells
+    after: _Cells
 
 
 def unnest(connection: Connection, rows: Iterable[RowMapping]) -> bool:
@@ -47,7 +63,7 @@ def unnest(connection: Connection, rows: Iterable[RowMapping]) -> bool:
     moved: dict[int, int] = {}
     for logged in by_row.values():
         if len(logged) > 1:
-            happened = [row["seq"] for act in _in_order(_acts(logged)) for row in act]
+            happened = [seq for act in _in_order(_acts(logged)) for seq in act.numbers]
             numbers = zip(happened, (row["seq"] for row in logged), strict=True)
             moved |= {was: becomes for was, becomes in numbers if was != becomes}
     if not moved:
@@ -61,77 +77,56 @@ def unnest(connection: Connection, rows: Iterable[RowMapping]) -> bool:
     return True
 
 
-def _acts(logged: Iterable[RowMapping]) -> Iterable[_Act]:
-    acts: list[list[RowMapping]] = []
+def _acts(logged: Iterable[RowMapping]) -> list[_Act]:
+    acts: list[_Act] = []
     for row in logged:
-        last = acts[-1][-1] if acts else None
-        if (
-            last is not None
-            and (last["op"], row["op"]) == ("delete", "insert")
-            and last["seq"] + 1 == row["seq"]
-        ):
-            acts[-1].append(row)
+        number, last = row["seq"], acts[-1] if acts else None
+        before = None if row["op"] == "insert" else _cells(row, "old_values")
+        after = None if row["op"] == "delete" else _cells(row, "new_values")
+        if last and last.after is None and before is None and last.numbers[-1] + 1 == number:
+            acts[-1] = _Act((*last.numbers, number), last.before, after)
         else:
-            acts.append([row])
+            acts.append(_Act((number,), before, after))
     return acts
 
 
-def _in_order(acts: Iterable[_Act]) -> list[_Act]:
-    done: list[_Act] = []
-    for act in acts:
-        place = len(done)
+def _cells(row: RowMapping, side: str) -> Mapping[str, Any]:
+    cells: Mapping[str, Any] = row[side] or {}
+    return cells if row["op"] == "update" else {**_BLANK.get(row["table_name"], {}), **cells}
+
+
+def _in_order(acts: Sequence[_Act]) -> list[_Act]:
+    done, known = [acts[0]], acts[0].after
+    for act in acts[1:]:
         # A row that was deleted last is gone, whatever is in the log.
-        if act[-1]["op"] != "delete" and not _fits(act, reversed(done), follows=True):
-            near = range(len(done) - 1, max(-1, len(done) - 1 - _FAR), -1)
-            place = next((p for p in near if _precedes(act, done[p:])), place)
+        fits = act.after is None or _agree(known, act.before)
+        place = len(done) if fits else _place_of(act, done)
         done.insert(place, act)
+        for later in done[place:]:
+            known = None if later.after is None else {**(known or {}), **later.after}
     return done
 
 
-def _precedes(act: _Act, others: Sequence[_Act]) -> bool:
-    return bool(_shared(act, others[0])) and _fits(act, others, follows=False)
+def _place_of(act: _Act, done: Sequence[_Act]) -> int:
+    """The last place at which what followed an act finds what it left; the end if there is none."""
+    found: _Cells = {}
+    for place in range(len(done) - 1, max(-1, len(done) - 1 - _FAR), -1):
+        before = done[place].before
+        found = None if before is None else {**(found or {}), **before}
+        if _agree(act.after, found) and _shared(act.after, before):
+            return place
+    return len(done)
 
 
-def _fits(act: _Act, others: Iterable[_Act], *, follows: bool) -> bool:
-    """Whether an act can have come right after (`follows`) or before others, the nearest first."""
-    ours, met = _cells(act, after=not follows), set[str]()
-    for number, other in enumerate(islice(others, _FAR)):
-        theirs = _cells(other, after=follows)
-        if ours is None or theirs is None:
-            return number > 0 or ours is theirs  # both of a row that is not there
-        shared = _shared(act, other)
-        if not all(_same(ours.get(c), theirs.get(c)) for c in shared - met):
-            return False
-        met |= shared
-        if _is_whole(other) or (not _is_whole(act) and met >= ours.keys()):
-            break
-    return True
+def _agree(one: _Cells, other: _Cells) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(_same(one[column], other[column]) for column in _shared(one, other))
 
 
-def _cells(act: _Act, *, after: bool) -> Mapping[str, Any] | None:
-    """What an act says of the row after or before it, None if there is none."""
-    row = act[-1] if after else act[0]
-    if row["op"] == ("delete" if after else "insert"):
-        return None
-    cells: Mapping[str, Any] | None = row["new_values" if after else "old_values"]
-    return cells or {}
-
-
-def _is_whole(act: _Act) -> bool:
-    return bool(act[0]["op"] != "update")
-
-
-def _shared(act: _Act, other: _Act) -> set[str]:
-    """The columns that both speak of; a whole row speaks of all."""
-    columns: list[set[str]] = [
-        {c for row in each for cells in ("old_values", "new_values") for c in row[cells] or ()}
-        for each in (act, other)
-    ]
-    if _is_whole(act):
-        columns[0] |= columns[1]
-    if _is_whole(other):
-        columns[1] |= columns[0]
-    return (columns[0] & columns[1]) - {SPENT}  # which time entries move unlogged
+def _shared(one: _Cells, other: _Cells) -> set[str]:
+    """The columns that both speak of."""
+    return ((one or {}).keys() & (other or {}).keys()) - {SPENT}  # time entries move it unlogged
 
 
 def _same(cell: object, other: object) -> bool:
