@@ -88,7 +88,7 @@ class Engine:
         clock: the time.
         allow_removals: held removals that this run may carry out.
         allow_deletes: held remote deletions that this run may carry out.
-        allowed: the keys of those that it was let.
+        released: the keys of the held remote deletions that it has let go so far.
         stopping: asked between two requests; true ends a batch early.
         progress: told how reading, applying and pushing go on.
         spare: whether the budget has a request to spare for a kind of work that can wait.
@@ -106,7 +106,7 @@ class Engine:
     clock: Clock = field(default_factory=Clock)
     allow_removals: int = 0
     allow_deletes: int = 0
-    allowed: set[Hashable] = field(default_factory=set)
+    released: set[Hashable] = field(default_factory=set)
     stopping: Callable[[], bool] = bool
     progress: Progress = _tell_nobody
     spare: Callable[[str], bool] = _always

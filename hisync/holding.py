@@ -41,8 +41,8 @@ def hold_deletions(
     )
     held = {*fresh[len(fresh) - over :], *waiting}
     # Counted over the whole run: items and comments come apart, and again after each batch.
-    if len(held | engine.allowed) <= engine.allow_deletes:
-        engine.allowed |= held
+    if len(held | engine.released) <= engine.allow_deletes:
+        engine.released |= held
         held = set()
     for key, entries in log.items():
         state = "held" if key in held else "pending"

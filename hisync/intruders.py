@@ -18,14 +18,14 @@ from hisync.mirror.places import load_raw
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
 from hisync.plan.proof import was_deleted
-from hisync.shown import Shown
+from hisync.shown import Key, Shown
 
 
 def settle_intruders(
     engine: Engine,
     connection: Connection,
     moving: Iterable[Shown],
-    local: dict[tuple[str, str], LocalRow],
+    local: dict[Key, LocalRow],
 ) -> None:
     """Make room for items that change tables.
 

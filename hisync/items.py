@@ -7,8 +7,8 @@ capture triggers and the plan are made. Values are canonical Python: `str`, `int
 for JSON, and `None`.
 
 Public: `Field`, `FieldType`, `Access`, `FIELDS`, `SPENT`, `MOST_MINUTES`, `fields_of`, `Item`,
-`Values`, `same_value`, `says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`,
-`table_of_category`, `category_of_table`, `Level`.
+`Value`, `Values`, `same_value`, `says_nothing`, `as_set`, `on_the_wire`, `derived_guid`, `TABLES`,
+`table_of_category`, `category_of_table`, `Level`, `DATE_TYPES`, `JSON_TYPES`.
 """
 
 from __future__ import annotations

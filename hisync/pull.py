@@ -5,7 +5,7 @@
     mirror, base ──────────┘
 
 A quiet pull costs one request: the delta since the last cursor. Public: `pull`, `Pulled`,
-`look_up`, `LookedUp`, `apply_reading`.
+`second_look`, `needs_everything`, `look_up`, `LookedUp`, `apply_reading`.
 """
 
 from __future__ import annotations

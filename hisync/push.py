@@ -5,7 +5,8 @@
 
 What doesn't depend on one another goes side by side once something has gone well. A refused
 change parks itself, never the queue. An answer that was lost leaves its intent behind, and the
-next pull shows what became of it. Public: `push`, `Pushed`.
+next pull shows what became of it. Public: `push`, `Pushed`, `ROUNDS`,
+`TRIES`, `PATIENCE`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Asking hiTask who is who: some requests, each of which may fail without harm.
 
-Public: `Roster`, `ask_zone`, `ask_everyone`, `own_id`.
+Public: `Roster`, `ask_zone`, `ask_everyone`, `own_id`, `KEY_LACKS_PERMISSION`.
 """
 
 from __future__ import annotations

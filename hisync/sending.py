@@ -1,4 +1,4 @@
-"""One claimed change as one request to hiTask. Public: `send_claim`, `account_zone`."""
+"""One claimed change as one request to hiTask. Public: `send_claim`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def send_claim(engine: Engine, claimed: Claim) -> Item | None:
     return None
 
 
-def account_zone(engine: Engine) -> tzinfo:
+def _account_zone(engine: Engine) -> tzinfo:
     """The account's time zone: configured, else its preference on hiTask, else UTC."""
     if engine.rules.zone is not None:
         return engine.rules.zone
@@ -120,4 +120,4 @@ def _zone(engine: Engine, claimed: Claim) -> tzinfo:
         if value is not None and fields[column].type in DATE_TYPES
     ]
     all_day = claimed.intent.sent.get("is_all_day", claimed.row.get("is_all_day"))
-    return account_zone(engine) if days and all_day else UTC
+    return _account_zone(engine) if days and all_day else UTC

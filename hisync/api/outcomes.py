@@ -5,7 +5,7 @@ one code and one status for several codes. An answer that can't be one of hiTask
 login page, a cut-off body) is never data and never proof: it is a `RetryLaterError`.
 
 Public: `Answer`, `read_answer`, `decode_body`, `kind_of_error`,
-`decode_retry_after`, `SessionLostError`, `NOT_AN_ANSWER`.
+`decode_retry_after`, `SessionLostError`, `NOT_AN_ANSWER`, `PARAMETER_MISSING`.
 """
 
 from __future__ import annotations

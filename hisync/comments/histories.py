@@ -1,7 +1,7 @@
 """One item's history brought into the mirror, in one transaction.
 
 It settles lost answers first: a comment of ours that it shows must not be taken for another one.
-Public: `apply_history`, `Applied`.
+Public: `apply_history`, `posted_since`, `Applied`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ each changed column (of every column once the row is deleted). Only the engine w
 its transactions first folds in what the triggers logged (`folding`), and every answer that is
 applied overwrites it. Public: `Base`, `load_bases`,
 `load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `dirty_guids`, `save_bases`,
-`forget_bases`, `base_values`, `chunks`, `among`, `rows_among`.
+`forget_bases`, `base_values`, `has_unsettled_children`, `CHUNK`, `chunks`, `among`, `rows_among`.
 """
 
 from __future__ import annotations

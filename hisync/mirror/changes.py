@@ -1,8 +1,8 @@
 """The change log: what people changed, and what became of it.
 
-Public: `unfinished`, `any_unfinished`, `load`, `history`, `set_state`, `move`, `rename`, `counts`,
-`rejected`, `newest_seq`, `deletes_since`, `list_changes`, `captured`, `write_logged`,
-`FINAL_STATES`.
+Public: `unfinished`, `unfinished_where`, `any_unfinished`, `load`, `history`, `set_state`, `move`,
+`rename`, `counts`, `rejected`, `newest_seq`, `deletes_since`, `list_changes`, `captured`,
+`write_logged`, `FINAL_STATES`.
 """
 
 from __future__ import annotations

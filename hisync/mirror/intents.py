@@ -1,7 +1,7 @@
 """`sync_intents`: what was about to be sent, committed before it was.
 
 After a crash or a lost answer, an intent is all that is known; the next read of hiTask shows
-what became of it. Public: `Intent`, `load_intents`, `busy_guids`, `load_raw`,
+what became of it. Public: `Intent`, `Op`, `load_intents`, `busy_guids`, `load_raw`,
 `save_intents`, `forget_intents`.
 """
 

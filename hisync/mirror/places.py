@@ -77,13 +77,15 @@ def log_insert(
 ) -> None:
     """Log a row as inserted just now, as the triggers do it: what it says, without the rest."""
     said = {c: to_json(v) for c, v in row.values.items() if v is not None and v is not False}
+    _log_cells(connection, row.table, row.guid, {**said, **raw}, now)
+
+
+def _log_cells(
+    connection: Connection, table: str, guid: str, cells: Mapping[str, Any], now: datetime
+) -> None:
     connection.execute(
         insert(change_log).values(
-            table_name=row.table,
-            row_guid=row.guid,
-            op="insert",
-            new_values={**said, **raw},
-            changed_at=now,
+            table_name=table, row_guid=guid, op="insert", new_values=cells, changed_at=now
         )
     )
 
@@ -101,7 +103,8 @@ def log_unseen_rows(connection: Connection, now: datetime) -> None:
         unseen = list(connection.execute(query).scalars())
         for row in load_rows(connection, name, unseen).values():
             log_insert(connection, row, load_raw(connection, row), now)
-    # Of what hiTask has once it is said, only what the engine fills in then tells what is new.
+    # Of these hiTask knows no guid: only what the engine fills in once they are sent tells what is
+    # new.
     _log_unseen(connection, comments, comments.c.id.is_(None), now)
     for entry in _log_unseen(connection, time_entries, time_entries.c.time_create.is_(None), now):
         move_total(connection, entry["item_guid"], counted(entry["minutes"]))
@@ -110,7 +113,7 @@ def log_unseen_rows(connection: Connection, now: datetime) -> None:
 def _log_unseen(
     connection: Connection, table: Table, is_new: ColumnElement[bool], now: datetime
 ) -> list[RowMapping]:
-    """Log the new rows of such a table that no trigger has ever seen, and return them."""
+    """Log the new rows of a table that no trigger has ever seen, and return them."""
     log, raw = change_log.c, dialects.of(connection).raw
     seen = select(log.row_guid).where(log.table_name == table.name)
     query = select(*(raw(column).label(column.name) for column in table.c))
@@ -119,15 +122,7 @@ def _log_unseen(
     for row in unseen:
         cells = {str(c): v for c, v in row.items() if c != "guid" and v is not None}
         said = {c: v if isinstance(v, int) else _text(v) for c, v in cells.items()}
-        connection.execute(
-            insert(change_log).values(
-                table_name=table.name,
-                row_guid=row["guid"],
-                op="insert",
-                new_values=said,
-                changed_at=now,
-            )
-        )
+        _log_cells(connection, table.name, row["guid"], said, now)
     return unseen
 
 

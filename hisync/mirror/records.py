@@ -1,7 +1,7 @@
 """What is kept for people when something is decided or leaves: conflicts and removed rows.
 
-Public: `record_conflicts`, `record_removed`, `list_conflicts`, `open_conflicts`, `load_conflict`,
-`settle_conflict`.
+Public: `ConflictRecord`, `RemovedRow`, `record_conflicts`, `record_removed`, `list_conflicts`,
+`open_conflicts`, `count_conflicts`, `load_conflict`, `settle_conflict`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows of the item tables: read raw and decoded cell by cell, written in sets.
 
-Public: `LocalRow`, `load_rows`, `insert_rows`, `replace_rows`, `set_cells`, `delete_rows`,
+Public: `LocalRow`, `load_rows`, `load_every`, `insert_rows`, `set_cells`, `delete_rows`,
 `children_of`, `parents_of`, `permissions_of`, `is_blank`, `count_rows`.
 """
 

@@ -2,7 +2,7 @@
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
 `restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
-`counted`, `counted_total`, `before_changes`.
+`counted`, `counted_total`, `before_changes`, `literal_or`, `TABLE`, `Cells`.
 """
 
 from __future__ import annotations
