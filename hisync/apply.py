@@ -75,13 +75,11 @@ def apply_items(
             found = identify(connection, batch, live, answering, adopted, blank=blank)
             _report_duplicates(engine, found)
             shown = _put_beside(connection, batch, found, answering or {})
-            view = (
-                View(blank=True)
-                if blank
-                else _load_view(
-                    engine, connection, shown, direct=bool(answering), spent=spent or {}
-                )
-            )
+            if blank:
+                view = View(blank=True)
+            else:
+                direct = bool(answering)
+                view = _load_view(engine, connection, shown, direct=direct, spent=spent or {})
             _apply_batch(engine, connection, shown, view, applied)
             done += len(batch)
             if not answering:
@@ -179,8 +177,7 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: View)
     local = view.rows.get((shown.table_before, shown.guid))
     dirty = bool(shown.base and shown.base.dirty)
     if dirty and local is None and shown.intent is None and _has_vanished(shown, view):
-        log = view.changes.get((shown.table_before, shown.guid), ())
-        reject(engine, connection, shown.guid, log, VANISHED)
+        reject(engine, connection, shown.guid, view.log_of(shown), VANISHED)
         dirty = False
     if shown.intent is not None or (dirty if shown.base else local is not None):
         merge_row(engine, connection, shown, local, view)
@@ -194,8 +191,7 @@ def _apply_one(engine: Engine, connection: Connection, shown: Shown, view: View)
 
 def _has_vanished(shown: Shown, view: View) -> bool:
     """Whether an edited row is not there without having been deleted."""
-    log = view.changes.get((shown.table_before, shown.guid), ())
-    return not was_deleted(shown.table_before, shown.dirty, log)
+    return not was_deleted(shown.table_before, shown.dirty, view.log_of(shown))
 
 
 def _apply_to_clean(shown: Shown, local: LocalRow, writes: Writes, *, had_holes: bool) -> None:

@@ -48,7 +48,7 @@ def merge_row(
 ) -> None:
     """People changed the row here, or a write of ours is under way: merge what meets."""
     table, intent = shown.item.table, shown.intent
-    log = view.changes.get((shown.table_before, shown.guid), ())
+    log = view.log_of(shown)
     ours = local.values if local else None
     before = base_values(shown.base, ours) if shown.base else None
     if local is not None and ours is not None and before is not None:
@@ -62,11 +62,9 @@ def merge_row(
             ours = _refuse_time(engine, connection, shown, intent, ours)
         # A row that has hiTask's number is no new one, even if what was known of it got lost.
         known = local is not None and local.id == shown.item.id
-        older = shown.base is None and (known or _maybe_older(intent, shown.values))
         if view.direct or shown.base is not None or not known:
-            proven = _proven(
-                shown, intent, before, ours, log, direct=view.direct, spent=spent, maybe_older=older
-            )
+            older = known or _maybe_older(intent, shown.values)
+            proven = _proven(shown, intent, before, ours, view, spent=spent, maybe_older=older)
     if ours is not None:
         ours = _with_its_total(connection, shown, ours, proven, view)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
@@ -122,9 +120,8 @@ def _proven(
     intent: Intent,
     before: Values | None,
     ours: Values | None,
-    log: Sequence[Change],
+    view: View,
     *,
-    direct: bool,
     spent: bool,
     maybe_older: bool,
 ) -> Values:
@@ -136,9 +133,9 @@ def _proven(
         intent.sent,
         shown.values,
         ours,
-        columns_edited_after(table, log, intent.last_seq),
-        direct=direct,
-        maybe_older=maybe_older,
+        columns_edited_after(table, view.log_of(shown), intent.last_seq),
+        direct=view.direct,
+        maybe_older=shown.base is None and maybe_older,
     )
     if SPENT in intent.sent:
         # Part of hiTask's total, or not: what else people added here is what is left to send.

@@ -115,3 +115,7 @@ class View:
     waiting: Mapping[str, int] = field(default_factory=dict)
     blank: bool = False
     writes: Writes = field(default_factory=Writes)
+
+    def log_of(self, shown: Shown) -> Sequence[Change]:
+        """The unfinished changes of an item's row, oldest first."""
+        return self.changes.get((shown.table_before, shown.guid), ())

@@ -4,7 +4,7 @@
 network. A login that hiTask rejects is not repeated: from then on every request is refused here,
 without being sent, until `reset`.
 
-Public: `SessionAuth`, `Credentials`.
+Public: `SessionAuth`, `Credentials`, `PasswordEncoding`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which comments are to be posted and deleted, and the intent that is committed before each.
 
-Public: `prepare`, `claim`, `CommentStep`, `Claim`.
+Public: `prepare`, `claim`, `put_back`, `CommentStep`, `Claim`.
 """
 
 from __future__ import annotations
