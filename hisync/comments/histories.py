@@ -100,15 +100,21 @@ def apply_history(
     _report_doubles(engine, connection, plan.new, local)
     _add_names(connection, units)
     name_authors(engine, connection, due.guid, units)
-    # What stands here for an unsent edit's sake is looked at again: that will be refused.
-    standing = {n: c for n, c in local.edited.items() if c.guid in local.rows}
-    kept = plan_history(due.guid, standing, (), units, due.last_comment_id)
-    left_open = [*missing, *kept.deleted, *kept.missing, *kept.changed]
-    done = not left_open and _is_believed(engine, due, units)
+    done = not missing and not _keeps_edits(due, local, units) and _is_believed(engine, due, units)
     if done:
         now, whole = engine.clock.time(), is_whole(units)
         histories.save_read(connection, due.guid, seen=due.last_comment_id, at=now, complete=whole)
     return Applied(len(plan.new) + len(plan.changed) + len(gone), missing, done)
+
+
+def _keeps_edits(due: Due, local: _Local, units: Sequence[Unit]) -> bool:
+    """Whether a comment stands here for an unsent edit's sake alone.
+
+    That edit will be refused, and the history has to be looked at again.
+    """
+    standing = {n: c for n, c in local.edited.items() if c.guid in local.rows}
+    plan = plan_history(due.guid, standing, (), units, due.last_comment_id)
+    return bool(plan.deleted or plan.missing or plan.changed)
 
 
 def settle_posts(engine: Engine, connection: Connection, due: Due, units: Sequence[Unit]) -> None:
