@@ -180,13 +180,14 @@ def _is_stub(element: Mapping[str, Any]) -> bool:
         return True
     if title is not None and "category" in element:  # as of nearly all: no need to look further
         return False
+    said_unchanged = changed in (False, "false", 0)
     if element.get("category") is not None:
-        return title is None and changed in (False, "false", 0)
+        return said_unchanged
     # Taken for whole, what it says besides, a guid, a version or that it is deleted, would empty
     # all the rest of the row.
     if changed in (True, "true", 1):
         raise _unbelievable()
-    return title is None or changed in (False, "false", 0)
+    return title is None or said_unchanged
 
 
 def _cursor(headers: Mapping[str, str]) -> str | None:

@@ -85,7 +85,7 @@ class SessionAuth(httpx.Auth):
     ) -> None:
         self.account_id: int | None = None
         self.expected_account: int | None = None
-        self._login_url = base_url + LOGIN_PATH
+        self._base_url = base_url
         self._credentials = credentials
         self._secrets = secrets
         self._errors = errors
@@ -188,13 +188,13 @@ class SessionAuth(httpx.Auth):
         self._session = None
         response = yield httpx.Request(
             "GET",
-            self._login_url,
+            self._base_url + LOGIN_PATH,
             params={
                 "api_key": self._credentials.api_key,
                 "login": self._credentials.login,
                 "password": self._credentials.encoded_password,
             },
-            headers={n: request.headers[n] for n in _COPIED_HEADERS if n in request.headers},
+            headers=_copied_headers(request),
             extensions={**request.extensions, "cause": "login"},
         )
         response.read()
@@ -210,13 +210,11 @@ class SessionAuth(httpx.Auth):
     def _ask_account(self, request: httpx.Request) -> _Flow:
         """Whose session it is, where the login didn't say: nothing else may be asked before."""
         session, self._session = self._session, None
-        url = self._login_url.removesuffix(LOGIN_PATH) + ACCOUNT_PATH
-        headers = {n: request.headers[n] for n in _COPIED_HEADERS if n in request.headers}
         response = yield httpx.Request(
             "GET",
-            url,
+            self._base_url + ACCOUNT_PATH,
             params={"api_key": self._credentials.api_key},
-            headers={**headers, SESSION_HEADER: session or ""},
+            headers={**_copied_headers(request), SESSION_HEADER: session or ""},
             extensions={**request.extensions, "cause": "login"},
         )
         response.read()
@@ -256,3 +254,7 @@ class SessionAuth(httpx.Auth):
 
 def _fits_a_header(text: str) -> bool:
     return text.isascii() and text.isprintable() and text.strip() == text
+
+
+def _copied_headers(request: httpx.Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _COPIED_HEADERS if name in request.headers}
