@@ -69,10 +69,10 @@ def _await(engine: Engine, subject: Subject, number: int) -> Restored:
         back = _by_id(engine, number)
         if back is not None:
             return back
-    if subject.left is None:
+    if subject.had is None:
         return subject.now("unseen")
-    title = str(subject.left.last_values.get("title") or "")
-    return Restored("unseen", subject.left.table, subject.guid, number, title)
+    title = str(subject.had.last_values.get("title") or "")
+    return Restored("unseen", subject.had.table, subject.guid, number, title)
 
 
 def _by_id(engine: Engine, number: int) -> Restored | None:
@@ -84,7 +84,7 @@ def _by_id(engine: Engine, number: int) -> Restored | None:
 
 
 def _not_archived(subject: Subject) -> str:
-    left = subject.left
+    left = subject.had
     how = f" ({left.reason} on {left.removed_at:%Y-%m-%d})" if left else ""
     return (
         f"hiTask has no item {subject.id} in its archive{how}: it was deleted, or this account "

@@ -97,8 +97,10 @@ def _say_again(subject: Subject, change: Change) -> Decided:
 
 def _its_day(subject: Subject) -> dict[str, Any]:
     """The day of a time entry that said none: that of the first time, not of this one."""
-    left = removed.latest_of(subject.connection, subject.guid)
-    if left is None or left.table != subject.table or subject.table != time_entries.TABLE:
+    if subject.table != time_entries.TABLE:
+        return {}
+    left = removed.latest_of(subject.connection, subject.guid, [subject.table])
+    if left is None:
         return {}
     return {c: v for c, v in left.last_values.items() if c == "spent_on"}
 

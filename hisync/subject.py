@@ -55,12 +55,21 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the mirror knows of a guid."""
+    """What the mirror knows of a guid.
+
+    Attributes:
+        guid: the key.
+        row: the row that has it.
+        base: its base.
+        left: the row with this key that left last.
+        had: the one that hiTask had, which others with its key may have followed.
+    """
 
     guid: str
     row: LocalRow | None
     base: Base | None
     left: LeftRow | None
+    had: LeftRow | None
 
     @property
     def is_here(self) -> bool:
@@ -72,7 +81,7 @@ class Subject:
         """hiTask's number of it."""
         if self.base is not None:
             return self.base.id
-        return self.left.id if self.left else None
+        return self.had.id if self.had else None
 
     def now(self, outcome: Outcome, *notes: str) -> Restored:
         """The row as it is."""
@@ -121,7 +130,10 @@ def load(connection: Connection, guid: str) -> Subject:
     row = next(iter(found.values()), None)
     if base is not None:
         row = found.get((base.table, guid), row)
-    return Subject(guid, row, base, removed.latest_of(connection, guid))
+    # Comments and time entries have keys of their own, which may be the same.
+    left = removed.latest_of(connection, guid, TABLES) or removed.latest_of(connection, guid)
+    had = removed.latest_of(connection, guid, TABLES, on_hitask=True)
+    return Subject(guid, row, base, left, had)
 
 
 def waiting(engine: Engine, subject: Subject) -> tuple[str, ...]:

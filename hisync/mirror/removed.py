@@ -40,14 +40,27 @@ class LeftRow:
     reason: str
 
 
-def latest_of(connection: Connection, guid: str) -> LeftRow | None:
-    """The last time that a row with this guid left, None if none ever did."""
-    query = (
-        select(removed_rows)
-        .where(removed_rows.c.row_guid == guid)
-        .order_by(removed_rows.c.seq.desc())
-        .limit(1)
-    )
+def latest_of(
+    connection: Connection,
+    guid: str,
+    tables: Collection[str] | None = None,
+    *,
+    on_hitask: bool = False,
+) -> LeftRow | None:
+    """The last time that a row with this guid left, None if none ever did.
+
+    Args:
+        connection: any transaction.
+        guid: the key that it had.
+        tables: only rows of these tables; None for all.
+        on_hitask: only rows that hiTask had.
+    """
+    left = removed_rows.c
+    query = select(removed_rows).where(left.row_guid == guid).order_by(left.seq.desc()).limit(1)
+    if tables is not None:
+        query = query.where(left.table_name.in_(tables))
+    if on_hitask:
+        query = query.where(left.id.is_not(None))
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return None

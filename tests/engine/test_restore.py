@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hisync.cycle import run_cycle
+from hisync.discarding import discard_changes
 from hisync.errors import MirrorError, RetryLaterError, UnreachableError
 from hisync.items import derived_guid
 from hisync.recreate import outcome_of, put_back
@@ -142,6 +143,27 @@ def test_a_key_that_somebody_has_taken_since_is_left_to_them(new_world: MakeWorl
     assert world.one("SELECT title FROM tasks WHERE id = ?", number) == {"title": "mine"}
     back = restore(world.engine, TASK)
     assert (back.outcome, back.title) == ("here", "another")
+
+
+@pytest.mark.parametrize("later", ["an entry", "a row"])
+def test_what_left_later_under_the_same_guid_hides_no_archived_item(
+    world: World, later: str
+) -> None:
+    number = archived_here(world)
+    if later == "an entry":
+        world.sql(
+            "INSERT INTO time_entries (guid, item_guid, minutes) "
+            "SELECT ?, guid, -500 FROM tasks LIMIT 1",
+            TASK,
+        )
+        world.sync()
+    else:
+        world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'another')", TASK)
+        seq = world.one("SELECT max(seq) AS n FROM change_log")["n"]
+        discard_changes(world.engine.mirror, [seq], world.time.utc())
+    assert world.one("SELECT count(*) AS n FROM removed_rows WHERE row_guid = ?", TASK)["n"] == 2
+    back = restore(world.engine, TASK)
+    assert (back.outcome, back.guid, back.id) == ("restored", TASK, number)
 
 
 def test_what_is_still_here_needs_no_restoring(world: World) -> None:
