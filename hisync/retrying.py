@@ -108,10 +108,24 @@ def _its_day(subject: Subject) -> dict[str, Any]:
 def _send_new_row(subject: Subject, change: Change) -> Decided:
     """A row that hiTask never took stands as it was written: it goes out whole, as it is now."""
     waiting = subject.unfinished
-    refused = [c for c in subject.log if c.state == "rejected"]
+    refused = [c for c in _since_put_in(subject.log) if c.state == "rejected"]
     subject.end(refused, "pending", None)
     newer = f", with the newer change {waiting[-1].seq}" if waiting else ""
     return Decided(change.seq, True, f"waits to be sent again, as the row is now{newer}")
+
+
+def _since_put_in(log: Sequence[Change]) -> Sequence[Change]:
+    """The changes of a row that hiTask never took, without those of rows that had its guid before.
+
+    Put in again over itself, by a REPLACE, it is the same row still.
+    """
+    lasting = [c for c in log if c.state != "discarded"]
+    for number in range(len(lasting) - 1, 0, -1):
+        before = lasting[number - 1]
+        replaced = before.op == "delete" and before.state not in {"done", "merged"}
+        if lasting[number].op == "insert" and not replaced:
+            return lasting[number:]
+    return lasting
 
 
 def _carried(change: Change) -> Decided:

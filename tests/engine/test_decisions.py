@@ -310,6 +310,35 @@ def test_a_refused_new_row_that_is_gone_is_said_to_be(world: World) -> None:
     assert retry(world, seq) == [(seq, False, "stays rejected: its row is no longer in tasks")]
 
 
+def test_a_refused_new_row_leaves_changes_of_an_earlier_row_with_its_guid(
+    world: World, task: int
+) -> None:
+    old = update(world, color=3)
+    sync_refused(world)
+    delete(world)
+    world.sync()
+    world.service.reset_log()
+    insert(world, "new")
+    sync_refused(world)
+    seq = newest(world)
+    assert retry(world, seq) == [(seq, True, "waits to be sent again, as the row is now")]
+    assert state(world, old)[0] == "rejected"
+    world.sync()
+    assert (world.writes(), state(world, seq)[0]) == (["POST /item"], "done")
+    assert state(world, old)[0] == "rejected"
+
+
+@pytest.mark.sqlite_only
+def test_all_of_a_refused_new_row_that_was_replaced_waits_again(world: World) -> None:
+    insert(world, "new")
+    sync_refused(world)
+    world.sql("INSERT OR REPLACE INTO tasks (guid, title) VALUES (?, 'newer')", GUID)
+    sync_refused(world)
+    assert [done for _, done, _ in retry(world)] == [True, True, True]
+    world.sync()
+    assert {s for _, s in world.changes()} <= {"done", "merged"}
+
+
 def test_a_refused_file_cant_be_tried_again(world: World) -> None:
     world.sql("INSERT INTO files (title) VALUES ('a.txt')")
     world.sync()
