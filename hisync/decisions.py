@@ -2,7 +2,7 @@
 
 Deciding needs no lock beside a running daemon: it is one write transaction, and the engine reads
 everything again in each of its own. Public: `Subject`, `choose`, `Decided`, `DecisionError`,
-`same_as_logged`, `decode_logged`, `IN_FLIGHT`.
+`same_as_logged`, `shows_use`, `is_unused`, `decode_logged`, `IN_FLIGHT`.
 """
 
 from __future__ import annotations
@@ -177,6 +177,18 @@ def same_as_logged(field: Field, value: Value, logged: Collection[Any], all_day:
         except UnreadableCellError:
             continue
     return False
+
+
+def shows_use(field: Field) -> bool:
+    """Whether a change of it shows that somebody works on the item: by comments and time, too."""
+    return field.sendable or field.column == "last_comment_id"
+
+
+def is_unused(field: Field, value: Value, logged: Collection[Any], all_day: bool) -> bool:
+    """Whether a cell shows no work since one of these; time that was taken back is none."""
+    if field.column == SPENT:
+        return any(isinstance(cell or 0, int) and (value or 0) <= (cell or 0) for cell in logged)
+    return same_as_logged(field, value, logged, all_day)
 
 
 def decode_logged(field: Field, cell: Any, *, all_day: bool) -> Value:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from sqlalchemy import Connection
 
-from hisync.decisions import DecisionError, same_as_logged
+from hisync.decisions import DecisionError, is_unused, shows_use
 from hisync.items import TABLES, fields_of
 from hisync.mirror import changes, records, rows
 from hisync.mirror.cells import UnreadableCellError
@@ -132,14 +132,14 @@ def _changed_since(connection: Connection, sight: Sight, row: LocalRow) -> str |
         expected |= {
             column: deletion.old_values.get(column)
             for column, field in fields_of(row.table).items()
-            if field.writable
+            if shows_use(field)
             and column not in came_back
             and not any(c.touches(column) for c in unsent)
         }
     all_day = bool(row.values["is_all_day"])
     for column, logged in expected.items():
         field = fields_of(row.table)[column]
-        if not same_as_logged(field, row.values[column], [logged], all_day):
+        if not is_unused(field, row.values[column], [logged], all_day):
             return f"{column} was changed since"
     return None
 

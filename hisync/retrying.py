@@ -12,7 +12,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from hisync.change import Change
-from hisync.decisions import Decided, Subject, choose, decode_logged, same_as_logged
+from hisync.decisions import (
+    Decided,
+    Subject,
+    choose,
+    decode_logged,
+    is_unused,
+    same_as_logged,
+    shows_use,
+)
 from hisync.items import TABLES, fields_of
 from hisync.mirror import changes, edited, removed, rows, time_entries
 from hisync.mirror.cells import UnreadableCellError, cell_text
@@ -201,7 +209,8 @@ def _delete_again(subject: Subject, change: Change, local: LocalRow | None) -> D
     differing = [
         column
         for column, field in fields_of(subject.table).items()
-        if field.writable and not _holds(local, column, _started_from(subject, change, column))
+        if shows_use(field)
+        and not _is_unused(local, column, _started_from(subject, change, column))
     ]
     if differing:
         return _left(change, [f"it was changed on hiTask since: {', '.join(differing)}"])
@@ -236,6 +245,11 @@ def _holds(local: LocalRow, column: str, cells: Iterable[Any]) -> bool:
         return False
     field, all_day = fields_of(local.table)[column], bool(local.values["is_all_day"])
     return same_as_logged(field, local.values[column], list(cells), all_day)
+
+
+def _is_unused(local: LocalRow, column: str, cells: Sequence[Any]) -> bool:
+    field, all_day = fields_of(local.table)[column], bool(local.values["is_all_day"])
+    return column not in local.unreadable and is_unused(field, local.values[column], cells, all_day)
 
 
 def _shown(local: LocalRow, column: str) -> str:

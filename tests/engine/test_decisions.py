@@ -379,6 +379,33 @@ def test_a_rejected_deletion_leaves_what_hitask_changed_since(world: World, task
     assert row(world) == [{"title": "still needed"}]
 
 
+@pytest.mark.parametrize("what", ["time_spent_minutes", "last_comment_id"])
+def test_a_rejected_deletion_leaves_what_people_work_on_since(
+    world: World, task: int, what: str
+) -> None:
+    seq = delete(world)
+    sync_refused(world)
+    if what == "last_comment_id":
+        world.service.model.comment(task, message="one moment", user=world.service.model.users[0])
+    else:
+        there(world, task, time_spent=30)
+    world.sync()
+    assert retry(world, seq) == [
+        (seq, False, f"stays rejected: it was changed on hiTask since: {what}")
+    ]
+    assert row(world) == [{"title": "base"}]
+
+
+def test_a_rejected_deletion_with_time_and_comments_is_tried_again(world: World, task: int) -> None:
+    world.service.model.comment(task, message="before", user=world.service.model.users[0])
+    there(world, task, time_spent=30)
+    world.sync()
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 5)", GUID)
+    seq = delete(world)
+    sync_refused(world)
+    assert [done for _, done, _ in retry(world, seq)] == [True]
+
+
 def test_a_rejected_deletion_of_what_is_gone_needs_nothing(world: World, task: int) -> None:
     seq = delete(world)
     sync_refused(world)

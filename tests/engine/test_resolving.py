@@ -406,6 +406,19 @@ def test_a_row_that_came_back_is_left_if_it_was_edited_since(world: World, colum
     assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID)
 
 
+@pytest.mark.parametrize("what", ["time_spent_minutes", "last_comment_id"])
+def test_a_row_that_came_back_is_left_if_people_work_on_it_since(world: World, what: str) -> None:
+    number = revive(world)
+    if what == "last_comment_id":
+        world.service.model.comment(number, message="one moment", user=world.service.model.users[0])
+    else:
+        there(world, number, time_spent=30)
+    world.sync()
+    with pytest.raises(DecisionError, match=f"{what} was changed since"):
+        resolve(world, 1, "local")
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", GUID)
+
+
 def test_a_row_that_is_gone_already_needs_nothing(world: World) -> None:
     number = revive(world)
     world.service.model.delete(number, user=world.service.model.users[0])
