@@ -87,7 +87,11 @@ def _hold(
         removals,
         rows.count_rows(connection),
         max_share=engine.rules.max_removals,
-        approved=engine.allow_removals,
         nothing_left=nothing_left,
     )
+    # Enough for all or for none, and counted over the whole run, which may be several answers.
+    leaving = {m.base.guid for m in sure if m.counts and m.base.table in held}
+    if len(leaving | engine.allowed_to_leave) <= engine.allow_removals:
+        engine.allowed_to_leave |= leaving
+        return {}
     return {table: removals[table] for table in sorted(held)}

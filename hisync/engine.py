@@ -87,6 +87,7 @@ class Engine:
         rules: what the user decided.
         clock: the time.
         allow_removals: held removals that this run may carry out.
+        allowed_to_leave: the guids of those that it was let.
         allow_deletes: held remote deletions that this run may carry out.
         released: the keys of the held remote deletions that it has let go so far.
         stopping: asked between two requests; true ends a batch early.
@@ -105,6 +106,7 @@ class Engine:
     rules: Rules = field(default_factory=Rules)
     clock: Clock = field(default_factory=Clock)
     allow_removals: int = 0
+    allowed_to_leave: set[str] = field(default_factory=set)
     allow_deletes: int = 0
     released: set[Hashable] = field(default_factory=set)
     stopping: Callable[[], bool] = bool

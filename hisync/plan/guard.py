@@ -19,16 +19,14 @@ def held_tables(
     rows: Mapping[str, int],
     *,
     max_share: float,
-    approved: int,
     nothing_left: bool = False,
 ) -> frozenset[str]:
-    """The tables whose removals are held.
+    """The tables whose removals are held, unless someone has approved them.
 
     Args:
         removals: rows that would leave, by table; those that an own deletion caused not counted.
         rows: rows that each table has now.
         max_share: the share of a table that may leave at once (`safety.max_removals`).
-        approved: how many held removals someone has approved; enough for all, or for none.
         nothing_left: whether the answer named no item at all, which is suspicious by itself.
     """
     suspicious = {
@@ -36,8 +34,6 @@ def held_tables(
         for table, leaving in removals.items()
         if nothing_left or (leaving > FEW and leaving > max_share * rows.get(table, 0))
     }
-    if sum(removals[table] for table in suspicious) <= approved:
-        return frozenset()
     return frozenset(suspicious)
 
 

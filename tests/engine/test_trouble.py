@@ -277,6 +277,25 @@ def test_a_mass_removal_is_held_said_once_and_carried_out_when_approved(world: W
     assert len(world.sql("SELECT 1 FROM tasks")) == len(tasks) - 20
 
 
+@pytest.mark.parametrize(("approved", "left"), [(31, 12), (32, 0)])
+def test_an_approval_of_removals_counts_over_all_answers_of_a_run(
+    new_world: MakeWorld, approved: int, left: int
+) -> None:
+    world = new_world(items=0)
+    world.sync()
+    for number in range(32):
+        world.sql("INSERT INTO tasks (title) VALUES (?)", f"scratch {number}")
+    world.sync()
+    world.sync()
+    ids = [str(row["id"]) for row in world.sql("SELECT id FROM tasks ORDER BY id")]
+    world.engine.allow_removals = approved
+    for part in (ids[:20], ids):
+        world.service.faults.clear()
+        world.service.faults.add(f"GET /item*:missing_ids={'+'.join(part)}:1000")
+        pull(world.engine)
+    assert len(world.sql("SELECT 1 FROM tasks")) == left
+
+
 def test_more_deletions_than_the_limit_are_held_until_approved(world: World) -> None:
     for number in range(6):
         world.sql("INSERT INTO notes (title) VALUES (?)", f"scratch {number}")

@@ -25,22 +25,13 @@ from hisync.plan.guard import FEW, held_deletes, held_tables
 def test_a_table_is_held_beyond_its_share_and_ten_rows(
     leaving: int, rows: int, share: float, held: bool
 ) -> None:
-    found = held_tables({"tasks": leaving}, {"tasks": rows}, max_share=share, approved=0)
+    found = held_tables({"tasks": leaving}, {"tasks": rows}, max_share=share)
     assert found == ({"tasks"} if held else set())
-
-
-@pytest.mark.parametrize(
-    ("approved", "held"),
-    [(0, {"tasks", "notes"}), (49, {"tasks", "notes"}), (50, set()), (1000, set())],
-)
-def test_an_approval_is_enough_for_all_or_for_none(approved: int, held: set[str]) -> None:
-    removals, rows = {"tasks": 30, "notes": 20, "events": 5}, {"tasks": 50, "notes": 20}
-    assert held_tables(removals, rows, max_share=0.2, approved=approved) == held
 
 
 def test_one_tables_trouble_does_not_hold_another() -> None:
     removals, rows = {"tasks": 90, "notes": 12}, {"tasks": 100, "notes": 1000}
-    assert held_tables(removals, rows, max_share=0.2, approved=0) == {"tasks"}
+    assert held_tables(removals, rows, max_share=0.2) == {"tasks"}
 
 
 @pytest.mark.parametrize(
