@@ -24,7 +24,7 @@ from hisync.engine import Engine
 from hisync.history import chronological, units_since, value_of
 from hisync.items import Access, Field, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
-from hisync.mirror import records, rows
+from hisync.mirror import changes, records, rows
 from hisync.mirror.records import ConflictRecord
 from hisync.observed import add_again
 from hisync.plan.actions import Resolution
@@ -97,14 +97,17 @@ def record_overwritten(engine: Engine, connection: Connection, found: Overwritte
         How many conflicts were recorded.
     """
     claimed = found.claimed
-    for conflict in found.conflicts:
-        if conflict.field not in claimed.intent.sent:
-            _give_back(connection, claimed, conflict.remote)
-    records.record_conflicts(connection, found.conflicts, engine.clock.now())
+    conflicts = [
+        conflict
+        if conflict.field in claimed.intent.sent or _give_back(connection, claimed, conflict.remote)
+        else replace(conflict, resolution="local")
+        for conflict in found.conflicts
+    ]
+    records.record_conflicts(connection, conflicts, engine.clock.now())
     if found.minutes:
         add_again(engine, connection, claimed.intent.guid, found.minutes)
-    report_conflicts(engine.log, found.conflicts)
-    return len(found.conflicts)
+    report_conflicts(engine.log, conflicts)
+    return len(conflicts)
 
 
 def find_overwritten(
@@ -168,17 +171,22 @@ def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:
     return {**({"title": title} if along else {}), **claimed.intent.sent}
 
 
-def _give_back(connection: Connection, claimed: Claim, title: Value) -> None:
+def _give_back(connection: Connection, claimed: Claim, title: Value) -> bool:
     """A title that was only sent along undid someone's rename: theirs goes out again.
 
-    Unless another has been given since: on hiTask, or by people here.
+    Unless another has been given since: on hiTask, or by people here; or the row was deleted.
+
+    Returns:
+        Whether it does.
     """
     guid, sent = claimed.intent.guid, claimed.before.get("title")
     base = bases.load_bases(connection, [guid]).get(guid)
     if base is None or "title" in (base.dirty or {}):
-        return
+        return False
     row = rows.load_rows(connection, base.table, [guid]).get(guid)  # it may have moved by now
     if row is None or row.values["title"] != sent:
-        return
-    rows.set_cells(connection, base.table, guid, {"title": title})
-    bases.save_bases(connection, [replace(base, dirty={**(base.dirty or {}), "title": sent})])
+        return False
+    # Logged, so that it outlives a later edit or deletion that is taken back.
+    with changes.captured(connection):
+        rows.set_cells(connection, base.table, guid, {"title": title})
+    return True

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import orjson
 import pytest
 
+from hisync.discarding import discard_changes
 from hisync.errors import ServiceError
 from hisync.mirror import state
 from hisync.mirror.state import DeltaMode
+from hisync.resolving import resolve_conflict
 from hisync.sandbox import Fault
 from tests.edges.acts import creates, deletes, during, edits
 from tests.proof.stage import Stage, StageTransport, set_stage
@@ -209,6 +212,54 @@ def test_a_title_undone_in_passing_is_told_of_though_people_gave_another_since(
     wire = stage.wire("task")
     assert wire is not None
     assert wire["title"] == "mine"
+    stage.close()
+
+
+@pytest.mark.parametrize("then", ["deleted", "retitled"])
+def test_a_title_to_be_given_back_outlives_what_is_taken_back_after_it(
+    tmp_path: Path, then: str
+) -> None:
+    stage = set_stage(
+        tmp_path / "m", {"task": {"title": "base"}}, traits=["put_needs_guid_and_title"]
+    )
+    engine = stage.world.engine
+    stage.act("UPDATE tasks SET message = 'ours' WHERE guid = :task")
+    stage.act(during("PUT /item/*", edits("task", title="theirs")))
+    stage.act(during("GET /item/history", lambda _: setattr(engine, "stopping", lambda: True)))
+    stage.world.sync()
+    engine.stopping = lambda: False
+    assert stage.sql("SELECT title FROM tasks") == [{"title": "theirs"}]
+    if then == "deleted":
+        stage.act("DELETE FROM tasks WHERE guid = :task")
+    else:
+        stage.act("UPDATE tasks SET title = 'mine' WHERE guid = :task")
+    (newest,) = stage.sql("SELECT max(seq) AS seq FROM change_log")
+    discard_changes(engine.mirror, [newest["seq"]], datetime(2026, 3, 3))
+    stage.world.sync()
+    wire = stage.wire("task")
+    assert wire is not None
+    assert wire["title"] == "theirs"
+    assert stage.sql("SELECT title FROM tasks") == [{"title": "theirs"}]
+    stage.close()
+
+
+def test_a_title_undone_in_passing_can_be_taken_though_its_row_was_deleted(tmp_path: Path) -> None:
+    stage = set_stage(
+        tmp_path / "m", {"task": {"title": "base"}}, traits=["put_needs_guid_and_title"]
+    )
+    stage.world.change_rules(max_push_deletes=0)
+    stage.act("UPDATE tasks SET message = 'ours' WHERE guid = :task")
+    stage.act(during("PUT /item/*", edits("task", title="theirs")))
+    stage.act(during("GET /item/history", "DELETE FROM tasks WHERE guid = :task"))
+    stage.world.sync()
+    mirror, now = stage.world.engine.mirror, datetime(2026, 3, 3)
+    (newest,) = stage.sql("SELECT max(seq) AS seq FROM change_log")
+    discard_changes(mirror, [newest["seq"]], now)
+    assert resolve_conflict(mirror, 1, "remote", now).change is not None
+    stage.world.sync()
+    wire = stage.wire("task")
+    assert wire is not None
+    assert wire["title"] == "theirs"
     stage.close()
 
 
