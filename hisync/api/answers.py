@@ -28,6 +28,9 @@ _STUB: Final = frozenset({"id", "changed"})
 _VERDICT: Final = frozenset({"response_status", "error_message"})
 # What every whole item has, whatever its kind: without it an answer says only that all went well.
 _WHOLE: Final = frozenset({"title", "category"})
+# What never changes: an answer that shows the changed fields only has none of it, and taken for
+# whole it would empty the rest of the row.
+_LASTING: Final = frozenset({"user_id", "time_create"})
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def decode_written(
     payload = answer.payload
     if isinstance(payload, list) and len(payload) == 1:
         payload = payload[0]
-    if isinstance(payload, dict) and payload.keys() >= _WHOLE:
+    if isinstance(payload, dict) and payload.keys() >= _WHOLE and payload.keys() & _LASTING:
         number = _id_of(payload)
         if expected_id not in (None, number):
             raise RetryLaterError("the answer shows another item than the one sent", status=200)

@@ -28,7 +28,8 @@ def error(status: int, code: int | None = None, message: str = "no", **headers: 
 
 
 def wire_item(number: int = 7, **fields: Any) -> dict[str, Any]:
-    return {"id": number, "guid": f"g-{number}", "title": "T", "category": 1, **fields}
+    whole = {"id": number, "guid": f"g-{number}", "title": "T", "category": 1, "user_id": 1}
+    return {**whole, **fields}
 
 
 class Service:

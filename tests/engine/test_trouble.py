@@ -538,6 +538,27 @@ def test_a_title_emptied_while_others_are_sent_is_not_sent_along(new_world: Make
     assert world.changes()[-2:] == [("update", "done"), ("update", "rejected")]
 
 
+def test_an_answer_that_shows_changed_fields_only_empties_no_others(world: World) -> None:
+    shown = {"id", "guid", "title", "category", "version", "time_last_update", "color"}
+
+    def brief(request: httpx.Request, body: Any) -> Any:
+        return {k: v for k, v in body.items() if k in shown} if request.method == "PUT" else body
+
+    insert(world)
+    world.sql("UPDATE tasks SET message = 'text', due_date = '2026-05-01 10:00'")
+    world.sync()
+    before = world.one("SELECT message, due_date, priority FROM tasks WHERE guid = ?", GUID)
+    world.crash()
+    world.transport = transport = Bending(world.service)
+    transport.bend = brief
+    world.sql("UPDATE tasks SET color = 3 WHERE guid = ?", GUID)
+    world.sync()
+    after = world.one("SELECT message, due_date, priority FROM tasks WHERE guid = ?", GUID)
+    assert after == before
+    assert world.changes()[-1] == ("update", "done")
+    assert world.sync().pushed == 0
+
+
 def test_a_refused_value_does_not_end_a_move_that_waits(world: World) -> None:
     insert(world)
     world.sync()
