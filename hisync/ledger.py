@@ -305,14 +305,19 @@ def _post_note(connection: Connection, guid: str) -> None:
 
 
 def reject_entries(
-    engine: Engine, connection: Connection, log: Iterable[Change], reason: str
+    engine: Engine, connection: Connection, log: Sequence[Change], reason: str
 ) -> None:
     """hiTask will not take the total that these changes are part of: they are taken back."""
-    for guid in _by_entry(log):
-        every = changes.unfinished(connection, [guid]).get((time_entries.TABLE, guid), [])
+    refused = {change.seq for change in log}
+    found = changes.unfinished(connection, _by_entry(log))
+    every = [c for (table, _), cs in found.items() if table == time_entries.TABLE for c in cs]
+    # What has moved on to another item since is no part of this one's total.
+    for guid, changed in _by_entry(_part(connection, every)).items():
+        if refused.isdisjoint(change.seq for change in changed):
+            continue
         now = time_entries.load_entries(connection, [guid]).get(guid)
-        _undo(engine, connection, guid, now, before_changes(now, every))
-        reject(engine, connection, guid, every, reason)
+        _undo(engine, connection, guid, now, before_changes(now, changed))
+        reject(engine, connection, guid, changed, reason)
 
 
 def _by_entry(log: Iterable[Change]) -> dict[str, list[Change]]:
