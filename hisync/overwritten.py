@@ -22,7 +22,7 @@ from hisync.comment import Unit
 from hisync.doubts import fetch_telling, look_at_each
 from hisync.engine import Engine
 from hisync.history import chronological, units_since, value_of
-from hisync.items import Access, Field, Item, Value, Values, fields_of, same_value
+from hisync.items import SPENT, Access, Field, Item, Value, Values, fields_of, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import changes, records, rows
 from hisync.mirror.records import ConflictRecord
@@ -103,8 +103,10 @@ def record_overwritten(engine: Engine, connection: Connection, found: Overwritte
         else replace(conflict, resolution="local")
         for conflict in found.conflicts
     ]
+    if found.minutes and not engine.rules.time_entries:
+        conflicts.append(_lost_total(engine, found))
     records.record_conflicts(connection, conflicts, engine.clock.now())
-    if found.minutes:
+    if found.minutes and engine.rules.time_entries:
         add_again(engine, connection, claimed.intent.guid, found.minutes)
     report_conflicts(engine.log, conflicts)
     return len(conflicts)
@@ -169,6 +171,17 @@ def _sent(engine: Engine, claimed: Claim, history: Iterable[Unit]) -> Values:
     written = chronological(fields_of(claimed.intent.table)["title"], own, since)
     along = claimed.intent.op == "update" and (engine.api.sends_title or title in written)
     return {**({"title": title} if along else {}), **claimed.intent.sent}
+
+
+def _lost_total(engine: Engine, found: Overwritten) -> ConflictRecord:
+    """Someone's total, which can't be added again: no time is sent any more."""
+    intent, before = found.claimed.intent, found.claimed.before.get(SPENT)
+    theirs, policy = (before or 0) + found.minutes, engine.rules.policy.of(SPENT)
+    return ConflictRecord(
+        *(intent.table, intent.guid, SPENT, before, intent.sent[SPENT], theirs),
+        resolution="local",
+        policy=policy,
+    )
 
 
 def _give_back(connection: Connection, claimed: Claim, title: Value) -> bool:

@@ -645,6 +645,30 @@ def test_switched_off_for_a_while_nothing_is_counted_twice(world: World) -> None
     adds_up(world)
 
 
+def test_switched_off_nothing_is_added_again(world: World) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    talk.at_request(world, "send_update", lambda: colleague_adds(world, number, 5))
+    sync_in_the_dark(world, "send_update", "PUT /item/*:drop_after:1")
+    assert spent(world, number) == 75
+    world.change_rules(time_entries=False)
+    for _ in range(3):
+        world.sync()
+    conflict = world.one("SELECT field, local_value, remote_value, resolution FROM conflicts")
+    assert conflict == {
+        "field": "time_spent_minutes",
+        "local_value": "75",
+        "remote_value": "35",
+        "resolution": "local",
+    }
+    world.change_rules(time_entries=True)
+    for _ in range(2):
+        world.sync()
+    assert sorted(e["minutes"] for e in entries(world)) == [30, 45]
+    assert spent(world, number) == 75
+    adds_up(world)
+
+
 def test_a_refused_edit_of_the_item_leaves_waiting_minutes_alone(world: World) -> None:
     number = task(world, spent=30)
     world.sql("UPDATE tasks SET title = 'refused' WHERE guid = ?", TASK)
