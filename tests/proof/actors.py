@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -61,6 +62,8 @@ class People(Actor):
 
     Attributes:
         deleted: guids of rows that they deleted or archived.
+        taken_out: guids of new rows that they gave up before hiTask had them.
+        put_again: how often they put in a row that had left, by guid.
         entries: minutes by the guid of each time entry that they wrote and left.
     """
 
@@ -69,6 +72,8 @@ class People(Actor):
     def __init__(self, sim: Sim, rng: random.Random, marks: Marks) -> None:
         super().__init__(sim, rng, marks)
         self.deleted: set[str] = set()
+        self.taken_out: set[str] = set()
+        self.put_again: Counter[str] = Counter()
         self.entries: dict[str, tuple[str, int]] = {}
 
     def habits(self) -> list[tuple[Callable[[], str | None], int]]:
@@ -205,7 +210,7 @@ class People(Actor):
         if self.rng.random() < 0.6:
             doomed += [each for each in self.rows() if each[1]["parent_guid"] == row["guid"]]
         for where, each in doomed:
-            self._leave(each)
+            self.leave(each)
             self.run(f"DELETE FROM {where} WHERE guid = ?", each["guid"])
         return f"delete {[each['guid'] for _, each in doomed]}"
 
@@ -214,7 +219,7 @@ class People(Actor):
         if picked is None:
             return None
         table, row = picked
-        self._leave(row)
+        self.leave(row)
         self.run(f"UPDATE {table} SET archived = true WHERE guid = ?", row["guid"])
         return f"archive {table} {row['guid']}"
 
@@ -284,7 +289,7 @@ class People(Actor):
         self.run("UPDATE time_entries SET minutes = ? WHERE guid = ?", minutes + 1, guid)
         return f"correct {minutes} to {minutes + 1} on {item}"
 
-    def _leave(self, row: Row) -> None:
+    def leave(self, row: Row) -> None:
         """Somebody who sees a row wants it gone, with its comments."""
         self.deleted.add(row["guid"])
         self.marks.supersede([row[column] for column in row if column != "guid"])

@@ -173,7 +173,10 @@ def _doubled(run: Ended) -> Iterator[str]:
     removed = Counter(
         tuple(row.values()) for row in run.ask("SELECT row_guid, id, last_values FROM removed_rows")
     )
-    yield from (f"doubled: removed row {row}" for row, number in removed.items() if number > 1)
+    again = run.people.put_again
+    yield from (
+        f"doubled: removed row {row}" for row, n in removed.items() if n > 1 + again[str(row[0])]
+    )
 
 
 def _comments_differ(run: Ended) -> Iterator[str]:

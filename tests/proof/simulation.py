@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import random
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from hisync.errors import MirrorError, ServiceError, StopError
 from hisync.plan.actions import Policy, PolicyName
 from tests.proof.actors import Colleagues, People
 from tests.proof.adversary import SERVERS, Adversary
+from tests.proof.deciders import Deciders
 from tests.proof.marks import Marks
 from tests.proof.oracle import Ended, check_end, unequal
 from tests.proof.sim import KilledError, Moment, Sim, Snapshot, make_sim
@@ -28,9 +30,17 @@ ITEMS: Final = 4
 ACTING: Final = 0.08
 """How likely somebody acts at one moment of the engine's work."""
 
+DECIDING: Final = 0.3
+"""How likely somebody decides between two cycles, and then once more."""
+
+DECIDING_LATE: Final = 0.6
+"""The same once everything has come to rest, when there is most to decide about."""
+
 POLICIES: Final[tuple[PolicyName, ...]] = ("remote", "remote", "local", "newest")
 HEALING: Final = 10
 """Cycles within which everything has to come to rest once nothing goes wrong any more."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Story:
         self.marks = Marks()
         self.people = People(sim, rng, self.marks)
         self.colleagues = Colleagues(sim, rng, self.marks)
+        self.deciders = Deciders(sim, rng, self.marks, self.people)
         self.watch = Watch(sim, self.people, self.colleagues, self.marks)
         self.adversary = Adversary(sim, rng, late=rng.random() < 0.15)
         sim.note(f"seed {seed}: {server} {sim.rules.policy} comments={sim.rules.comments}")
@@ -120,9 +131,14 @@ class Story:
             for _ in range(self.rng.randrange(4)):
                 self.somebody_acts()
             self.adversary.prepare()
+            while self.rng.random() < DECIDING:
+                self.decide()
             self.cycle()
             self.sim.time.sleep(self.rng.choice([1.0, 60.0, 400.0]))
         self.heal()
+        while self.rng.random() < DECIDING_LATE:
+            self.decide()
+            self.come_to_rest(700.0)
         self.watch.check_budget()
         check_end(self.ended())
         self.stay_quiet()
@@ -138,10 +154,18 @@ class Story:
         Returns:
             Whether it moved anything, or may have.
         """
-        sim, moved, died = self.sim, True, False
+        summary = self.endure(lambda: self.sim.sync(full=full))
+        return summary is None or bool(summary.pulled or summary.pushed or summary.conflicts)
+
+    def decide(self) -> None:
+        """Somebody runs a command by which people decide; it may die, too."""
+        self.endure(self.deciders.act)
+
+    def endure(self, work: Callable[[], _T]) -> _T | None:
+        """Let the engine work; what it does may fail, or die: nothing comes of it then."""
+        sim, done, died = self.sim, None, False
         try:
-            summary = sim.sync(full=full)
-            moved = bool(summary.pulled or summary.pushed or summary.conflicts)
+            done = work()
         except (KilledError, StopError):
             sim.crash()
             died = True
@@ -150,7 +174,7 @@ class Story:
         self.watch.look_at_rows()
         if died:
             self.watch.died()
-        return moved
+        return done
 
     def heal(self) -> None:
         """Nothing goes wrong any more, nobody acts; approve what is held, as a person would."""

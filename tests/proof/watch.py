@@ -77,6 +77,7 @@ class Watch:
         for guid in self._rows.keys() - now.keys():
             number = self._ids.get(guid)
             known = guid in self.people.deleted or number in self.colleagues.gone
+            known = known or (number is None and guid in self.people.taken_out)
             assert known, f"row {guid} ({number}) deleted here, not proven there"
         self._rows = now
 
