@@ -1,7 +1,7 @@
-"""Who decides in the random runs, by what the commands call: `changes`, `verify --repair`.
+"""Who decides in the random runs, by what the commands call.
 
-Between two cycles they drop changes and try them again, and have the mirror repaired. They see
-what they decide about, and only that is superseded. Public: `Deciders`.
+Between two cycles they drop changes and try them again, take a side of a conflict, and have the
+mirror repaired. They see what they decide about, and only that is superseded. Public: `Deciders`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hisync.decisions import Decided, DecisionError
 from hisync.discarding import discard_changes
 from hisync.mirror.store import Mirror
 from hisync.repair import repair
+from hisync.resolving import Side, resolve_conflict
 from hisync.retrying import retry_changes
 from tests.edges.oracle import TABLES
 from tests.proof.actors import Actor, People, Row
@@ -43,7 +44,13 @@ class Deciders(Actor):
     def habits(self) -> list[tuple[Callable[[], str | None], int]]:
         refused = 8 * bool(self._changes(_REFUSED))
         waiting = 8 * bool(self._changes(_TO_DROP))
-        return [(self.discard, waiting), (self.retry, refused), (self.repair, 1)]
+        clashed = 8 * bool(self._conflicts())
+        return [
+            (self.discard, waiting),
+            (self.retry, refused),
+            (self.resolve, clashed),
+            (self.repair, 1),
+        ]
 
     def discard(self) -> str | None:
         change = self.rng.choice(self._changes(_TO_DROP))
@@ -54,6 +61,22 @@ class Deciders(Actor):
         change = self.rng.choice(self._changes(_REFUSED))
         with self._deciding(change, self._retried):
             return self._decide("retry", retry_changes, change)
+
+    def resolve(self) -> str | None:
+        """What a side's value is written over is kept: the conflict has the values of both."""
+        conflict = self.rng.choice(self._conflicts())
+        lost: Side = "remote" if conflict["resolution"] == "local" else "local"
+        take: Side = self.rng.choice(("local", "remote", lost, lost))
+        engine, number = self.sim.engine, conflict["id"]
+        before = self._row(conflict)
+        try:
+            text = resolve_conflict(engine.mirror, number, take, engine.clock.now()).text
+        except DecisionError as error:
+            text = str(error)
+        finally:
+            if before is not None and conflict["field"] is None and self._row(conflict) is None:
+                self.people.leave(before)
+        return f"resolve {number}, {take}: {text}"
 
     def repair(self) -> str | None:
         with self._alone():
@@ -73,6 +96,9 @@ class Deciders(Actor):
     def _changes(self, which: str) -> list[dict[str, Any]]:
         return self.sim.sql(f"SELECT * FROM change_log WHERE {which} ORDER BY seq")
 
+    def _conflicts(self) -> list[dict[str, Any]]:
+        return self.sim.sql("SELECT * FROM conflicts ORDER BY id")
+
     def _decide(self, what: str, decision: Decision, change: Row) -> str:
         engine = self.sim.engine
         try:
@@ -90,9 +116,10 @@ class Deciders(Actor):
         finally:
             then(change, before)
 
-    def _row(self, change: Row) -> Row | None:
-        query = f"SELECT * FROM {change['table_name']} WHERE guid = ?"
-        return next(iter(self.sim.sql(query, change["row_guid"])), None)
+    def _row(self, of: Row) -> Row | None:
+        """The row that a change or a conflict is about."""
+        query = f"SELECT * FROM {of['table_name']} WHERE guid = ?"
+        return next(iter(self.sim.sql(query, of["row_guid"])), None)
 
     def _discarded(self, change: Row, _before: Row | None) -> None:
         guid, table, after = change["row_guid"], change["table_name"], self._row(change)

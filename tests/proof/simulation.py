@@ -138,6 +138,7 @@ class Story:
         self.heal()
         while self.rng.random() < DECIDING_LATE:
             self.decide()
+            self.come_to_rest(700.0, full=False)
             self.come_to_rest(700.0)
         self.watch.check_budget()
         check_end(self.ended())
