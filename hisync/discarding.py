@@ -66,6 +66,8 @@ def _discard(subject: Subject, change: Change) -> Decided:
     if subject.table not in TABLES:
         return _unsay(subject, change)
     base, local = subject.base, subject.local
+    if change.op == "update" and local is not None and _stands_alone(subject, change):
+        return _take_out(subject, change, local, [change])
     if change.state != "rejected":
         if change.op == "update":
             text = _take_back_cells(subject, change, base, local)
@@ -81,6 +83,12 @@ def _discard(subject: Subject, change: Change) -> Decided:
         return _take_out(subject, change, local, [])
     subject.discard([change])
     return Decided(change.seq, True, f"discarded: {text}")
+
+
+def _stands_alone(subject: Subject, change: Change) -> bool:
+    """Whether hiTask has no item of the row, and no other change is to make one or says why not."""
+    open_ = [*subject.unfinished, *(c for c in subject.log if c.state == "rejected")]
+    return subject.item is None and all(c.seq == change.seq for c in open_)
 
 
 def _unsay(subject: Subject, change: Change) -> Decided:
@@ -247,7 +255,7 @@ def _take_out(
     subject: Subject, change: Change, local: LocalRow | None, ended: Sequence[Change]
 ) -> Decided:
     """Take out a row that hiTask never had; it is kept in `removed_rows`."""
-    ended = [*ended, *(c for c in subject.log if c.state == "rejected")]
+    ended = [*ended, *(c for c in subject.log if c.state == "rejected" and c not in ended)]
     if local is not None:
         unread = {
             column: _legible(c.new_values[column])

@@ -12,6 +12,7 @@ import pytest
 from hisync.decisions import Decided, DecisionError
 from hisync.discarding import discard_changes
 from hisync.mirror.store import Mirror, open_mirror
+from hisync.plan.actions import Policy
 from hisync.retrying import retry_changes
 from hisync.sandbox import Fault
 from tests.world import World
@@ -954,3 +955,25 @@ def test_a_row_moved_to_the_table_that_its_item_came_to_can_be_taken_back(
     world.sync()
     assert world.service.model.item(number).title == "base"
     assert world.one("SELECT title FROM notes WHERE guid = ?", GUID)["title"] == "base"
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_row_that_only_the_dropped_edit_kept_after_its_item_was_lost_leaves(
+    world: World, task: int, refused: bool
+) -> None:
+    """The item is gone from hiTask; the edit was to create it anew."""
+    world.change_rules(policy=Policy("local"))
+    seq = update(world, title="ours")
+    model = world.service.model
+    model.delete(task, user=model.users[0])
+    refuse(world)
+    world.sync(pull_only=not refused)
+    world.service.faults.clear()
+    assert row(world, "id", "title") == [{"id": None, "title": "ours"}]
+    assert state(world, seq)[0] == ("rejected" if refused else "pending")
+    text = "discarded: the row is kept in removed_rows"
+    assert discard(world, seq) == [(seq, True, text)]
+    assert (row(world), state(world, seq)[0]) == ([], "discarded")
+    kept = world.sql("SELECT last_values FROM removed_rows WHERE row_guid = ?", GUID)
+    assert any("ours" in one["last_values"] for one in kept)
+    assert_quiet(world)

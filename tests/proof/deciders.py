@@ -134,7 +134,7 @@ class Deciders(Actor):
             self.people.entries.pop(guid, None)
             if after is not None:
                 self.people.entries[guid] = (after["item_guid"], after["minutes"])
-        if after is None and table in TABLES and change["op"] == "insert":
+        if after is None and table in TABLES and change["op"] != "delete":
             self.people.taken_out.add(guid)
             return  # as it was last, it is kept
         # With a row, what was edited on top of it.
