@@ -1,7 +1,8 @@
 """Who decides in the random runs, by what the commands call.
 
-Between two cycles they drop changes and try them again, take a side of a conflict, and have the
-mirror repaired. They see what they decide about, and only that is superseded. Public: `Deciders`.
+Between two cycles they drop changes and try them again, take a side of a conflict, bring back what
+has left, and have the mirror repaired. They see what they decide about, and only that is
+superseded. Public: `Deciders`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import orjson
 from hisync.decisions import Decided, DecisionError
 from hisync.discarding import discard_changes
 from hisync.mirror.store import Mirror
+from hisync.recreate import put_back
 from hisync.repair import repair
 from hisync.resolving import Side, resolve_conflict
+from hisync.restore import restore
 from hisync.retrying import retry_changes
+from hisync.subject import RestoreError
 from tests.edges.oracle import TABLES
 from tests.proof.actors import Actor, People, Row
 from tests.proof.marks import Marks
@@ -49,6 +53,7 @@ class Deciders(Actor):
             (self.discard, waiting),
             (self.retry, refused),
             (self.resolve, clashed),
+            (self.restore, 2 * bool(self._left())),
             (self.repair, 1),
         ]
 
@@ -78,6 +83,22 @@ class Deciders(Actor):
                 self.people.leave(before)
         return f"resolve {number}, {take}: {text}"
 
+    def restore(self) -> str | None:
+        """Out of the archive under its old key, or as a new row with its last values."""
+        left, again = self.rng.choice(self._left()), self.rng.random() < 0.5
+        guid = left["row_guid"]
+        try:
+            with self._alone():
+                back = (put_back if again else restore)(self.sim.engine, guid)
+        except RestoreError as error:
+            return f"restore {guid}: {error}"
+        finally:
+            # It may be back even where its answer was lost: from now on it is to stay.
+            if not again and left["id"] in self.sim.service.model.store.live:
+                self.people.deleted.discard(guid)
+                self.people.put_again[guid] += 1
+        return f"restore {guid}: {back.outcome} as {back.guid}"
+
     def repair(self) -> str | None:
         with self._alone():
             done = repair(self.sim.engine)
@@ -95,6 +116,9 @@ class Deciders(Actor):
 
     def _changes(self, which: str) -> list[dict[str, Any]]:
         return self.sim.sql(f"SELECT * FROM change_log WHERE {which} ORDER BY seq")
+
+    def _left(self) -> list[dict[str, Any]]:
+        return self.sim.sql("SELECT * FROM removed_rows ORDER BY 1")
 
     def _conflicts(self) -> list[dict[str, Any]]:
         return self.sim.sql("SELECT * FROM conflicts ORDER BY id")
