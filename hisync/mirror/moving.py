@@ -112,8 +112,13 @@ def _copy(source: Mirror, target: Mirror, tell: Callable[[str, int, int | None],
             moved = _carry(old, new, tell)
             state.save(new, moving_from={"name": source.name, "token": token}, moved_to=None)
             _refuse_edits(new, state.load(new))
-        state.save(old, moved_to=went)
+        _give_up(old, went)
     return moved
+
+
+def _give_up(old: Connection, went: dict[str, Any]) -> None:
+    """Let nobody work on the old mirror any more."""
+    state.save(old, moved_to=went)
 
 
 def _refuse_edits(connection: Connection, memory: state.EngineState) -> None:
