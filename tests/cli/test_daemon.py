@@ -48,6 +48,7 @@ def test_a_remote_edit_is_in_the_mirror_within_one_poll(site: Site) -> None:
     until(lambda: site.sql("SELECT 1 FROM projects WHERE title = 'changed there'"), within=5)
 
 
+@pytest.mark.slow
 def test_a_quiet_cycle_costs_one_request_and_writes_nothing(site: Site) -> None:
     running_daemon(site)
     site.sandbox.service.reset_log()
@@ -139,6 +140,7 @@ def test_sigterm_ends_a_request_that_hangs(site: Site) -> None:
     assert site.sql("SELECT count(*) FROM change_log WHERE state = 'done'") == [(1,)]
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_connection_that_is_never_made(site: Site) -> None:
     """What listens takes no more connections: connecting itself hangs."""
     with socket.socket() as full:
@@ -182,6 +184,7 @@ def test_the_monitor_says_how_it_is(site: Site) -> None:
     assert daemon.wait(timeout=10) == 0
 
 
+@pytest.mark.slow
 def test_a_refused_login_is_said_once_and_seen_by_the_monitor(site: Site) -> None:
     port, told = free_port(), site.folder / "told"
     hook = site.folder / "hook.py"

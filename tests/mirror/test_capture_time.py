@@ -462,6 +462,7 @@ def as_logged(cell: Any) -> Any:
     return str(cell) if isinstance(cell, float) else cell
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)  # a busy machine is no error
 @given(recursive=st.booleans(), script=st.lists(statements(), max_size=10))
 def test_the_totals_are_the_sums_whatever_happens(

@@ -66,6 +66,7 @@ def test_a_command_that_fails_is_logged_and_the_next_event_goes_on(
     assert reason in logs[0]["reason"]
 
 
+@pytest.mark.slow
 def test_what_the_command_started_ends_with_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     program = (
