@@ -145,7 +145,7 @@ class Deciders(Actor):
         query = f"SELECT * FROM {of['table_name']} WHERE guid = ?"
         return next(iter(self.sim.sql(query, of["row_guid"])), None)
 
-    def _discarded(self, change: Row, _before: Row | None) -> None:
+    def _discarded(self, change: Row, before: Row | None) -> None:
         guid, table, after = change["row_guid"], change["table_name"], self._row(change)
         query = (
             "SELECT seq, new_values FROM change_log "
@@ -158,7 +158,8 @@ class Deciders(Actor):
             self.people.entries.pop(guid, None)
             if after is not None:
                 self.people.entries[guid] = (after["item_guid"], after["minutes"])
-        if after is None and table in TABLES and change["op"] != "delete":
+        taken_out = before is not None and after is None
+        if taken_out and table in TABLES and change["op"] != "delete":
             self.people.taken_out.add(guid)
             return  # as it was last, it is kept
         # With a row, what was edited on top of it.
