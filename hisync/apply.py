@@ -28,10 +28,7 @@ from hisync.mirror.intents import Intent
 from hisync.mirror.records import ConflictRecord
 from hisync.mirror.rows import LocalRow
 from hisync.observed import settle
-from hisync.plan.proof import (
-    VANISHED,
-    was_deleted,
-)
+from hisync.plan.proof import VANISHED, was_deleted
 from hisync.shown import Key, Shown, View
 from hisync.writes import Writes, report_conflicts
 

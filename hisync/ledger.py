@@ -264,7 +264,12 @@ def _entries_of(connection: Connection, item_guid: str) -> list[Change]:
     """The unfinished changes of an item's entries, oldest first."""
     found = changes.unfinished_where(connection, time_entries.of_item(item_guid))
     # An update's own log line does not name the item: by the entry, all of its changes.
-    log = changes.unfinished(connection, {change.guid for change in found})
+    return _of_entries(connection, {change.guid for change in found})
+
+
+def _of_entries(connection: Connection, guids: Iterable[str]) -> list[Change]:
+    """The unfinished changes of these entries, oldest first; other rows may have the same keys."""
+    log = changes.unfinished(connection, guids)
     every = [c for (table, _), cs in log.items() if table == time_entries.TABLE for c in cs]
     return sorted(every, key=lambda change: change.seq)
 
@@ -309,8 +314,7 @@ def reject_entries(
 ) -> None:
     """hiTask will not take the total that these changes are part of: they are taken back."""
     refused = {change.seq for change in log}
-    found = changes.unfinished(connection, _by_entry(log))
-    every = [c for (table, _), cs in found.items() if table == time_entries.TABLE for c in cs]
+    every = _of_entries(connection, _by_entry(log))
     # What has moved on to another item since is no part of this one's total.
     for guid, changed in _by_entry(_part(connection, every)).items():
         if refused.isdisjoint(change.seq for change in changed):
