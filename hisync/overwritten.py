@@ -29,7 +29,7 @@ from hisync.mirror.records import ConflictRecord
 from hisync.observed import add_again
 from hisync.plan.actions import Resolution
 from hisync.plan.proof import arrived_as
-from hisync.totals import lost_minutes
+from hisync.totals import lost_minutes, two_writes
 from hisync.writes import report_conflicts
 
 
@@ -50,9 +50,7 @@ class Overwritten:
 
 def was_jumped(claimed: Claim, item: Item) -> bool:
     """Whether the answer's version shows that ours was not the only write since we read."""
-    before = claimed.base.version if claimed.base else None
-    after = item.values.get("version")
-    return before is not None and after is not None and after > before + 1
+    return claimed.base is not None and two_writes(claimed.base, item)
 
 
 def look_for_overwritten(engine: Engine, claimed: Claim, item: Item) -> Overwritten:

@@ -4,7 +4,7 @@ hiTask takes a total without asking what it was counted from: read, add, write, 
 answer got lost, or the item's version shows another write in between, its history tells whose
 total came when. The race that remains: two totals within the history's minute and of the same
 number can't be told apart. Public: `lost_updates`, `look_up_totals`, `lost_minutes`,
-`total_arrived`.
+`total_arrived`, `two_writes`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def look_up_totals(engine: Engine, lost: Iterable[tuple[Claim, Item]]) -> dict[i
             return None
         if claimed.base is None:
             return None
-        if _same(stored, claimed.before.get(SPENT)) and not _two_writes(claimed.base, item):
+        if _same(stored, claimed.before.get(SPENT)) and not two_writes(claimed.base, item):
             return None
         return item.id, _ask(engine, claimed, claimed.base, item)
 
@@ -137,10 +137,11 @@ def _ask(engine: Engine, claimed: Claim, base: Base, item: Item) -> bool:
     # No word of it: two writes since we read are ours and theirs, one is theirs alone. But ones
     # that left the total as it was need not have been about it.
     same = _same(item.values.get(SPENT), claimed.before.get(SPENT))
-    return not same and _two_writes(base, item)
+    return not same and two_writes(base, item)
 
 
-def _two_writes(base: Base, item: Item) -> bool:
+def two_writes(base: Base, item: Item) -> bool:
+    """Whether the item's version shows more than one write since we read it."""
     version = item.values.get("version")
     return version is not None and base.version is not None and version > base.version + 1
 
