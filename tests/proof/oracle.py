@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from tests.edges.oracle import TABLES, differences, loose_ends
 from tests.proof.actors import Colleagues, People
 from tests.proof.marks import Marks, marks_in
@@ -174,9 +176,10 @@ def _doubled(run: Ended) -> Iterator[str]:
         tuple(row.values()) for row in run.ask("SELECT row_guid, id, last_values FROM removed_rows")
     )
     again = run.people.put_again
-    yield from (
-        f"doubled: removed row {row}" for row, n in removed.items() if n > 1 + again[str(row[0])]
-    )
+    for (guid, number, values), times in removed.items():
+        above = orjson.loads(values).get("item_guid")  # what comes back brings its comments along
+        if times > 1 + again[guid] + again[above]:
+            yield f"doubled: removed row {guid}, {number}: {values}"
 
 
 def _comments_differ(run: Ended) -> Iterator[str]:
