@@ -8,7 +8,6 @@ Public: `decode_item`, `decode_integer`, `TimeUnit`, `Report`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -171,11 +170,18 @@ def _decode_when(field: Field, raw: Any, reading: _Reading) -> datetime | None:
     return decode_date(raw, day=reading.day and field.type in DATE_TYPES)
 
 
+def _decode_int(_field: Field, raw: Any, _reading: _Reading) -> int | None:
+    # What nearly all are is not worth a second call.
+    return raw if type(raw) is int and raw in _INT64 else decode_integer(raw)
+
+
 def _decode_minutes(_field: Field, raw: Any, reading: _Reading) -> int:
+    if type(raw) is int and reading.time_unit == "minutes" and abs(raw) <= _EXACT:
+        return raw
     amount = float(raw) if isinstance(raw, str) else raw
     if isinstance(amount, bool) or not isinstance(amount, int | float):
         raise ValueError("no amount of time")  # noqa: TRY004
-    if not math.isfinite(amount) or abs(amount) > 2**53:
+    if not abs(amount) <= _EXACT:  # neither is what is no number
         raise ValueError("no amount of time")
     if reading.time_unit == "hours":
         return round(amount * 60)
@@ -205,8 +211,8 @@ def _decode_json(field: Field, raw: Any, _reading: _Reading) -> Value:
 
 _DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, _Reading], Value]]] = {
     FieldType.TEXT: _decode_text,
-    FieldType.INT: lambda _field, raw, _reading: decode_integer(raw),
-    FieldType.ID: lambda _field, raw, _reading: decode_integer(raw) or None,
+    FieldType.INT: _decode_int,
+    FieldType.ID: lambda field, raw, reading: _decode_int(field, raw, reading) or None,
     FieldType.BOOL: lambda _field, raw, _reading: _decode_bool(raw),
     FieldType.INSTANT: _decode_when,
     FieldType.START_DATE: _decode_when,

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hisync.api import (
@@ -53,6 +53,38 @@ def encode(**values: Any) -> dict[str, str]:
 )
 def test_dates_are_instants(text: str, value: datetime) -> None:
     assert decode_date(text) == value
+
+
+def read_with_zone(text: str) -> datetime | None:
+    try:
+        read = datetime.fromisoformat(text)
+        return (
+            (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
+        )
+    except (ValueError, OverflowError):
+        return None
+
+
+@given(
+    start=st.datetimes().map(lambda value: value.isoformat(timespec="milliseconds")),
+    cut=st.integers(0, 8),
+    end=st.from_regex(
+        r"([+-][0-9:]{2,6}|Z|\.[0-9]{0,5}|)([+-][0-9]{2}:[0-9]{2}|Z|)", fullmatch=True
+    ),
+)
+@example(start="2017-05-05T23:59:00.000", cut=0, end="+24:00")
+@example(start="2017-05-05T23:59:00.000", cut=1, end="Z+03:00")
+@example(start="2017-05-05T23:59:00.000", cut=0, end="000000")
+@example(start="2017-05-05T23:59:00.000", cut=0, end=".12345")
+@example(start="0001-01-01T00:00:00.000", cut=0, end="+03:00")
+def test_a_date_is_read_as_the_standard_says(start: str, cut: int, end: str) -> None:
+    text = start[: len(start) - cut] + end
+    try:
+        read = decode_date(text)
+    except ValueError:
+        assert read_with_zone(text) is None
+    else:
+        assert read == read_with_zone(text)
 
 
 @pytest.mark.parametrize("text", ["2017-05-05T00:00:00.000+13:00", "2017-05-05T23:59:00.000-11:00"])
@@ -130,6 +162,9 @@ def test_lenient_values(column: str, raw: object, value: object) -> None:
         ("time_est", "long"),
         ("time_est", True),
         ("time_est", []),
+        ("time_est", "nan"),
+        ("time_est", float("inf")),
+        ("time_est", 10**400),
     ],
 )
 def test_an_unexpected_value_leaves_its_column_empty_and_is_kept(wire: str, raw: object) -> None:
