@@ -60,16 +60,24 @@ def fold_changes(connection: Connection, folded: int) -> None:
 
 
 def mend_numbers(connection: Connection, folded: int) -> None:
-    """Let the log count on from where it was, if a database was restored without its sequences.
+    """Let the log count on from where it was, and in order, whoever made its sequence.
+
+    A database may have been restored without its sequences, or give numbers out in blocks.
 
     Args:
         connection: a write transaction.
         folded: as for `fold_changes`.
+
+    Raises:
+        SchemaError: if the server can't count in order.
     """
     newest = connection.execute(select(func.max(_log.seq))).scalar_one() or 0
     dialect, last = dialects.of(connection), max(newest, folded)
-    if dialect.last_number(connection, change_log.c.seq) < last:
-        dialect.count_on(connection, change_log.c.seq, last)
+    in_order = dialect.count_singly(connection, _log.seq)
+    if dialect.last_number(connection, _log.seq) < last:
+        dialect.count_on(connection, _log.seq, last)
+        in_order = False
+    if not in_order:
         # What was logged by a low number since would pass for folded. To fold the rest once more
         # changes nothing: the first old value wins.
         state.save(connection, folded_seq=0)

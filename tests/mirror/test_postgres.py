@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from hisync.errors import (
@@ -788,3 +788,39 @@ def test_each_table_view_and_column_says_what_it_is(mirror: Mirror, session: Ses
     mirror.close()
     mirror.acquire()
     assert said("tasks", "time_est_minutes") == "ours"
+
+
+@pytest.mark.postgresql
+def test_numbers_that_each_session_has_in_stock_are_given_out_in_order(
+    database: str, session: Session
+) -> None:
+    run(session, "ALTER SEQUENCE change_log_seq_seq CACHE 50")
+    log_number = "SELECT max(seq) FROM change_log WHERE table_name = %s"
+    with psycopg.connect(server().conninfo(database), autocommit=True) as other:
+        run(session, "INSERT INTO tasks (title) VALUES ('first')")
+        run(other, "INSERT INTO notes (title) VALUES ('second')")
+        run(session, "INSERT INTO tasks (title) VALUES ('below it')")
+        assert run(session, log_number, "tasks") < run(session, log_number, "notes")
+        with open_mirror(server().url(database)).acquire() as mirror:
+            with mirror.reading() as connection:
+                assert state.load(connection).folded_seq == 0  # all is looked at once more
+            run(session, "INSERT INTO tasks (title) VALUES ('above it')")
+            assert run(session, log_number, "tasks") > run(session, log_number, "notes")
+
+
+@pytest.mark.postgresql
+def test_a_server_that_can_t_count_in_order_is_refused(
+    database: str, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(session, "ALTER SEQUENCE change_log_seq_seq CACHE 50")
+    execute = Connection.exec_driver_sql
+
+    def forget_the_cache(connection: Connection, statement: str, *values: Any) -> Any:
+        return execute(connection, statement.replace("CACHE 1", "CACHE 20"), *values)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", forget_the_cache)
+    with (
+        open_mirror(server().url(database)) as mirror,
+        pytest.raises(SchemaError, match=r"numbers of change_log\.seq out in blocks of 20"),
+    ):
+        mirror.acquire()

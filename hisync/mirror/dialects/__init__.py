@@ -169,6 +169,16 @@ class Dialect(Protocol):
     def count_on(self, connection: Connection, column: Column[Any], last: int) -> None:
         """Let a column that counts up give only numbers above one."""
 
+    def count_singly(self, connection: Connection, column: Column[Any]) -> bool:
+        """Let sessions take the numbers of a column that counts up one at a time.
+
+        Returns:
+            Whether they did so before.
+
+        Raises:
+            SchemaError: if the server does not allow that.
+        """
+
     def refuse_edits(self, connection: Connection, message: str) -> None:
         """Refuse people's edits of every table, until the capture triggers are installed anew."""
 

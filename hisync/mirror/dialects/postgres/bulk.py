@@ -2,8 +2,8 @@
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
 neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `many_rows`, `fill`,
-`last_number`, `count_on`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`,
-`row_order`, `dump_json`.
+`last_number`, `count_on`, `count_singly`, `is_listed`, `as_list`, `all_numbers`, `raw`,
+`logged_cell`, `row_order`, `dump_json`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, Insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType, UserDefinedType
 
+from hisync.errors import SchemaError
 from hisync.mirror.dialects.documents import Document
 
 AT_ONCE: Final = 2000
@@ -160,6 +161,33 @@ def count_on(connection: Connection, column: Column[Any], last: int) -> None:
             "SELECT setval(pg_get_serial_sequence(quote_ident(%s), %s), %s)",
             (column.table.name, column.name, last),
         )
+
+
+def count_singly(connection: Connection, column: Column[Any]) -> bool:
+    """Let sessions take the numbers of a column that counts up one at a time.
+
+    Of a block that a session keeps to itself, a low number is written after the high ones of
+    others, and would pass for seen.
+
+    Returns:
+        Whether they did so before.
+
+    Raises:
+        SchemaError: if the server gives them out in blocks all the same.
+    """
+    sequence = "pg_get_serial_sequence(quote_ident(%s), %s)"
+    named = (column.table.name, column.name)
+    query = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = {sequence}::regclass"
+    if connection.exec_driver_sql(query, named).scalar_one() == 1:
+        return True
+    name = connection.exec_driver_sql(f"SELECT {sequence}", named).scalar_one()
+    connection.exec_driver_sql(f"ALTER SEQUENCE {name} CACHE 1")
+    if (block := connection.exec_driver_sql(query, named).scalar_one()) != 1:
+        raise SchemaError(
+            f"this server gives the numbers of {column} out in blocks of {block}, so that edits "
+            "would be overlooked: switch the caching of sequences off"
+        )
+    return False
 
 
 def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:

@@ -10,6 +10,7 @@ from hisync.mirror.dialects import WRITE as WRITE
 from hisync.mirror.dialects.sqlite.bulk import all_numbers as all_numbers
 from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
 from hisync.mirror.dialects.sqlite.bulk import count_on as count_on
+from hisync.mirror.dialects.sqlite.bulk import count_singly as count_singly
 from hisync.mirror.dialects.sqlite.bulk import fill as fill
 from hisync.mirror.dialects.sqlite.bulk import insert as insert
 from hisync.mirror.dialects.sqlite.bulk import is_listed as is_listed
