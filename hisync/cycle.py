@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from hisync.claim import prepare
+from hisync.budget.throttle import LONGEST, pause_for
 from hisync.comments.claim import CommentStep
 from hisync.comments.claim import prepare as prepare_comments
 from hisync.comments.pushing import push_comments, push_early
@@ -19,13 +19,13 @@ from hisync.engine import Engine
 from hisync.errors import ServiceError, SlowDownError, StopError
 from hisync.mirror import changes, histories, state
 from hisync.mirror.state import EngineState
-from hisync.people import learn_zone, read_people, zone_offset
+from hisync.people.refreshing import learn_zone, read_people, zone_offset
 from hisync.plan.actions import SendCreate
 from hisync.plan.order import Step
 from hisync.pull import LookedUp, Pulled, apply_reading, needs_everything, pull, second_look
 from hisync.push import Pushed, push
+from hisync.pushing.claim import prepare
 from hisync.reading import fetch_changes, fetch_everything
-from hisync.throttle import LONGEST, pause_for
 
 ROUNDS: Final = 5
 """Pulls and pushes in one cycle; what is unclear after that waits for the next."""

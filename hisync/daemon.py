@@ -22,6 +22,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from hisync.budget.pace import Pace
 from hisync.cycle import Summary, run_cycle
 from hisync.engine import Engine
 from hisync.errors import (
@@ -33,7 +34,6 @@ from hisync.errors import (
     StopError,
 )
 from hisync.mirror import changes
-from hisync.pace import Pace
 from hisync.retention import prune_when_due
 from hisync.watch.vitals import Vitals
 

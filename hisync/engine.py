@@ -16,8 +16,8 @@ import structlog
 from sqlalchemy import Connection
 
 from hisync.api import HiTask
+from hisync.budget.lanes import Lanes
 from hisync.comments.memory import Memory
-from hisync.lanes import Lanes
 from hisync.mirror.store import Mirror
 from hisync.plan.actions import Policy
 

@@ -16,7 +16,6 @@ from hisync.comments.leaving import leave_with_items
 from hisync.endings import end, reject
 from hisync.engine import Engine
 from hisync.items import Access, Value, Values, fields_of
-from hisync.ledger import carried_entries, reject_entries
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows
 from hisync.mirror.base import Base
@@ -27,6 +26,7 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.proof import Ending, end_changes, last_edits, refused_by_column
+from hisync.timekeeping.ledger import carried_entries, reject_entries
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"

@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from hisync.absence import Absence, note_absence
-from hisync.apply import apply_items
-from hisync.arrival import requeue
 from hisync.engine import Engine
 from hisync.mirror import base as bases
 from hisync.mirror import intents, state
 from hisync.mirror.state import DeltaMode
-from hisync.observed import catch_up
-from hisync.overwritten import Overwritten, look_up_overwritten, record_overwritten
+from hisync.outcome.arrival import requeue
+from hisync.outcome.overwritten import Overwritten, look_up_overwritten, record_overwritten
+from hisync.outcome.totals import look_up_totals, lost_updates
+from hisync.pulling.absence import Absence, note_absence
+from hisync.pulling.apply import apply_items
 from hisync.reading import Reading, fetch_changes, fetch_everything
-from hisync.totals import look_up_totals, lost_updates
+from hisync.timekeeping.observed import catch_up
 
 
 @dataclass(slots=True)

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from hisync.apply import apply_items
-from hisync.arrival import carried_by, requeue
-from hisync.claim import Claim, claim, prepare
 from hisync.engine import Engine
 from hisync.errors import (
     HisyncError,
@@ -33,14 +30,17 @@ from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import base as bases
 from hisync.mirror import changes
-from hisync.overwritten import (
+from hisync.outcome.arrival import carried_by, requeue
+from hisync.outcome.overwritten import (
     Overwritten,
     look_for_overwritten,
     record_overwritten,
 )
 from hisync.plan.order import Step, independent
-from hisync.refusal import refuse_claim
-from hisync.sending import send_claim
+from hisync.pulling.apply import apply_items
+from hisync.pushing.claim import Claim, claim, prepare
+from hisync.pushing.refusal import refuse_claim
+from hisync.pushing.sending import send_claim
 
 PATIENCE: Final = 3
 """Failures in a row after which a batch stops: hiTask is in trouble, not the rows."""

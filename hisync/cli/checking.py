@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from hisync.api import HiTask
+from hisync.budget.purse import Purse
 from hisync.cli.opening import open_configured
 from hisync.config import Config, require_credentials, security_warnings
 from hisync.engine import Clock
 from hisync.errors import ConfigurationError, HisyncError
 from hisync.mirror import requests, state
 from hisync.mirror.store import Mirror
-from hisync.purse import Purse
 
 TOLERABLE_SKEW: Final = 60.0
 """Seconds that two clocks may differ before dates of records mislead."""

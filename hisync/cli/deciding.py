@@ -18,8 +18,8 @@ from hisync.cli.opening import open_to_read, own_name, read_config
 from hisync.cli.printing import plain, print_json, print_table, print_text, shown
 
 if TYPE_CHECKING:
-    from hisync.decisions import Decided
-    from hisync.sight import Sight
+    from hisync.deciding.decisions import Decided
+    from hisync.deciding.sight import Sight
 
 
 class ListByDefault(TyperGroup):
@@ -90,7 +90,7 @@ def changes_retry(
     context: typer.Context, seqs: Seqs = None, all_rejected: AllRejected = False
 ) -> None:
     """Try rejected changes again; what somebody has changed since is left as it is."""
-    from hisync.retrying import retry_changes
+    from hisync.deciding.retrying import retry_changes
 
     chosen = _chosen(seqs, all_rejected=all_rejected)
     with open_to_read(read_config(context.obj)) as mirror:
@@ -104,7 +104,7 @@ def changes_discard(
     context: typer.Context, seqs: Seqs = None, all_rejected: AllRejected = False
 ) -> None:
     """Drop rejected changes, and take back changes that wait."""
-    from hisync.discarding import discard_changes
+    from hisync.deciding.discarding import discard_changes
 
     chosen = _chosen(seqs, all_rejected=all_rejected)
     with open_to_read(read_config(context.obj)) as mirror:
@@ -134,7 +134,7 @@ def conflicts_list(context: typer.Context, as_json: AsJson = False, limit: Limit
 @reported
 def conflicts_show(context: typer.Context, number: Number, as_json: AsJson = False) -> None:
     """Show a conflict in full: its row, all values, what stands now and what can be done."""
-    from hisync.sight import load_sight
+    from hisync.deciding.sight import load_sight
 
     with open_to_read(read_config(context.obj)) as mirror, mirror.reading() as connection:
         sight = load_sight(connection, number)
@@ -155,7 +155,7 @@ def conflicts_resolve(
     as_json: AsJson = False,
 ) -> None:
     """Let one side's value stand; the other side's is written as a new local edit."""
-    from hisync.resolving import resolve_conflict
+    from hisync.deciding.resolving import resolve_conflict
 
     with open_to_read(read_config(context.obj)) as mirror:
         resolved = resolve_conflict(mirror, number, take.value, _now())

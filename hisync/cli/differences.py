@@ -10,12 +10,12 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Final
 
-from hisync.drift import Drift
 from hisync.items import Value
 from hisync.mirror.cells import cell_text, to_json
-from hisync.misfits import Misfit, MisfitKind
-from hisync.repair import Repaired
-from hisync.verify import Report
+from hisync.verifying.drift import Drift
+from hisync.verifying.misfits import Misfit, MisfitKind
+from hisync.verifying.repair import Repaired
+from hisync.verifying.verify import Report
 
 SHOWN: Final = 20
 """How many of each kind are shown to a person."""

@@ -15,6 +15,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
+from hisync.budget.shares import seconds_left
+from hisync.budget.throttle import Throttle
 from hisync.cli import examples
 from hisync.config import Config, security_warnings
 from hisync.errors import MirrorError, SchemaError
@@ -22,8 +24,6 @@ from hisync.mirror import changes, records, requests, rows, state
 from hisync.mirror.histories import comment_progress
 from hisync.mirror.store import Mirror
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES
-from hisync.shares import seconds_left
-from hisync.throttle import Throttle
 
 LONG: Final = 3600.0
 """Seconds after which a change that a cycle has passed by counts as waiting for long."""

@@ -12,8 +12,8 @@ from hisync.cli.printing import print_json, print_text
 
 if TYPE_CHECKING:
     from hisync.config import Config
+    from hisync.deciding.subject import Restored
     from hisync.engine import Engine
-    from hisync.subject import Restored
 
 
 @reported
@@ -27,8 +27,8 @@ def verify(
     """Compare every row with hiTask. Ends with 4 if something differs."""
     from hisync.cli.differences import repaired_lines, report_as_dict, report_lines
     from hisync.cli.progress import progress_bar
-    from hisync.repair import repair as repair_mirror
-    from hisync.verify import verify as verify_mirror
+    from hisync.verifying.repair import repair as repair_mirror
+    from hisync.verifying.verify import verify as verify_mirror
 
     config, name = _config_with_mirror(context), own_name(context.obj)
     repaired = None
@@ -67,7 +67,7 @@ def restore(
     ] = False,
 ) -> None:
     """Bring an archived item back on hiTask, or create a removed one again."""
-    from hisync.restore import restore as restore_item
+    from hisync.deciding.restore import restore as restore_item
 
     config, name = _config_with_mirror(context), own_name(context.obj)
     with open_engine(config) as engine:
@@ -101,7 +101,7 @@ _EXITS = {
 def _create_again(engine: Engine, guid: str) -> Restored:
     """Put it in again, and push it as any edit."""
     from hisync.cycle import run_cycle
-    from hisync.recreate import outcome_of, put_back
+    from hisync.deciding.recreate import outcome_of, put_back
 
     put = put_back(engine, guid)
     if put.outcome != "put back" or not engine.rules.push:

@@ -18,10 +18,10 @@ from hisync.errors import MirrorError, ServiceError
 
 if TYPE_CHECKING:
     from hisync.api import HiTask, Settle
+    from hisync.budget.purse import Purse
     from hisync.config import Config
     from hisync.engine import Engine, Rules
     from hisync.mirror.store import Mirror
-    from hisync.purse import Purse
     from hisync.watch.vitals import Vitals
 
 
@@ -98,12 +98,12 @@ def open_engine(
         LockedError: if another hisync holds the mirror.
     """
     from hisync.api.turns import LANES
+    from hisync.budget.lanes import Lanes
+    from hisync.budget.purse import Purse
     from hisync.config import require_credentials
     from hisync.engine import Clock, Engine
-    from hisync.lanes import Lanes
     from hisync.logs import configure_logging
     from hisync.mirror import state
-    from hisync.purse import Purse
 
     require_credentials(config)
     stop = stop or threading.Event()

@@ -170,7 +170,7 @@ def _scope(config: Config, connection: Connection, wanted: _Wanted) -> Scope:
 
     from hisync.errors import ConfigurationError
     from hisync.mirror import state
-    from hisync.naming import UnknownNameError, find_project, find_user
+    from hisync.people.naming import UnknownNameError, find_project, find_user
     from hisync.reports import Scope
 
     start, end, user, project = wanted

@@ -16,11 +16,11 @@ from hisync.comment import COMMENTS, Comment, Place
 from hisync.comments.candidates import Candidate, load_candidates
 from hisync.endings import block, end, reject, unblock
 from hisync.engine import Engine
-from hisync.holding import hold_deletions
 from hisync.mirror import changes, comments, histories, intents
 from hisync.mirror.intents import Intent
 from hisync.plan.comments import Post, Refuse, Remove, Wait
 from hisync.plan.proof import Ending
+from hisync.pushing.holding import hold_deletions
 
 KEPT: Final = 10
 """Numbers of earlier comments that an intent remembers: a history is cut off after so many."""

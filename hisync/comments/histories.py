@@ -13,7 +13,6 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from hisync.authors import name_authors
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Unit
 from hisync.comments.candidates import base_of, own_account
@@ -32,6 +31,7 @@ from hisync.plan.history import (
     plan_history,
     speaks_of,
 )
+from hisync.timekeeping.authors import name_authors
 
 GONE: Final = "gone from hiTask"
 CLOCK_SLACK: Final = timedelta(minutes=2)

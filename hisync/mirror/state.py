@@ -57,7 +57,7 @@ class EngineState:
         had_holes: whether edits may have gone unseen since the last full read.
         zone_offset: the minutes that the account's clocks are ahead of UTC today; views use it.
         people: what is remembered of the last reading of people, groups and tags.
-        throttle: how far hiTask has slowed us down, as `hisync.throttle` keeps it.
+        throttle: how far hiTask has slowed us down, as `hisync.budget.throttle` keeps it.
         announced: what hooks were told of, as `hisync.watch.announcing` keeps it.
         pruned_at: when finished changes were last pruned, in seconds since the epoch.
         entries_off: whether time entries were not kept when the last answer was applied.

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from hisync.budget.shares import seconds_left
+from hisync.budget.throttle import Throttle
 from hisync.mirror import changes, histories, records, requests, rows, state
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, change_log
-from hisync.shares import seconds_left
-from hisync.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)

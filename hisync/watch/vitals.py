@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import hisync
+from hisync.budget.purse import outcome_of
 from hisync.cycle import Summary
 from hisync.errors import ServiceError, StopError
-from hisync.purse import outcome_of
 
 SLACK: Final = 30.0
 """Seconds beyond three polls after which the last good cycle is too old."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hisync.budget.purse import Purse
 from hisync.mirror.comments import load_places
 from hisync.mirror.histories import comment_progress
-from hisync.purse import Purse
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import histories
 from tests.world import World

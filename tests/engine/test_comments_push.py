@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from hisync.cycle import preview
-from hisync.discarding import discard_changes
+from hisync.deciding.discarding import discard_changes
 from hisync.errors import StopError
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld

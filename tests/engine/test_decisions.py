@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from hisync.decisions import Decided, DecisionError
-from hisync.discarding import discard_changes
+from hisync.deciding.decisions import Decided, DecisionError
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.retrying import retry_changes
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.plan.actions import Policy
-from hisync.retrying import retry_changes
 from hisync.sandbox import Fault
 from tests.world import World
 

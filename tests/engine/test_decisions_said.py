@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hisync.discarding import discard_changes
-from hisync.retrying import retry_changes
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.retrying import retry_changes
 from hisync.sandbox import Fault
 from tests.engine import talk
 from tests.engine.test_ledger import ENTRY, LOG, TASK, adds_up, entries, spent, task

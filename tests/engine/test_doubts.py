@@ -11,11 +11,11 @@ import httpx
 import orjson
 import pytest
 
-from hisync.discarding import discard_changes
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.resolving import resolve_conflict
 from hisync.errors import ServiceError
 from hisync.mirror import state
 from hisync.mirror.state import DeltaMode
-from hisync.resolving import resolve_conflict
 from hisync.sandbox import Fault
 from tests.edges.acts import creates, deletes, during, edits
 from tests.proof.stage import Stage, StageTransport, set_stage

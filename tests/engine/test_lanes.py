@@ -11,15 +11,15 @@ import httpx
 import pytest
 
 from hisync import push as pushing
-from hisync.claim import Claim
+from hisync.budget.lanes import Lanes
+from hisync.budget.purse import Purse
 from hisync.engine import Clock, Engine
 from hisync.errors import BusyError, ServiceError, StopError
 from hisync.items import Item
-from hisync.lanes import Lanes
-from hisync.overwritten import Overwritten, look_for_overwritten
+from hisync.outcome.overwritten import Overwritten, look_for_overwritten
 from hisync.pull import pull
-from hisync.purse import Purse
 from hisync.push import push
+from hisync.pushing.claim import Claim
 from hisync.sandbox import Fault, SandboxTransport
 from tests.engine.conftest import MakeWorld
 from tests.world import World

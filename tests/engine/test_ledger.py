@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from hisync.discarding import discard_changes
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.restore import restore
+from hisync.deciding.retrying import retry_changes
 from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
 from hisync.plan.actions import Policy
-from hisync.repair import repair
-from hisync.restore import restore
-from hisync.retrying import retry_changes
 from hisync.sandbox import LOGIN, Fault
+from hisync.verifying.repair import repair
 from tests.engine import talk
 from tests.engine.conftest import MakeWorld
 from tests.world import World

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from hisync import bulk
 from hisync.api import answers, body, long_list
 from hisync.api.decode import decode_item
 from hisync.errors import RetryLaterError
 from hisync.items import Item
+from hisync.pulling import bulk
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 

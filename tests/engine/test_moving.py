@@ -21,7 +21,7 @@ from hisync.mirror.moving import Moved, move_mirror
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.mirror.tables import metadata
 from hisync.sandbox.faults import Fault
-from hisync.verify import verify
+from hisync.verifying.verify import verify
 from tests import postgres
 from tests.engine.conftest import MakeWorld
 from tests.world import Backend, World

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, event
 from structlog.testing import capture_logs
 
+from hisync.budget.purse import LEASE_LIFE, WINDOW, Purse
+from hisync.budget.shares import STARVED
 from hisync.engine import Clock
 from hisync.errors import RetryLaterError, SlowDownError, UnreachableError
 from hisync.mirror import requests
 from hisync.mirror.store import Mirror, open_mirror
-from hisync.purse import LEASE_LIFE, WINDOW, Purse
-from hisync.shares import STARVED
 from tests import postgres
 
 START = 1_772_442_000.0

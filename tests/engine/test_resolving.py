@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 import pytest
 
-from hisync.decisions import DecisionError
-from hisync.discarding import discard_changes
+from hisync.deciding.decisions import DecisionError
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.resolving import Resolved, Side, resolve_conflict
+from hisync.deciding.sight import Sight, load_sight
 from hisync.items import fields_of
 from hisync.mirror.store import open_mirror
 from hisync.plan.actions import Policy
-from hisync.resolving import Resolved, Side, resolve_conflict
 from hisync.sandbox import Fault
-from hisync.sight import Sight, load_sight
 from tests.world import World
 
 BOTH = True

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from hisync.cycle import run_cycle
-from hisync.discarding import discard_changes
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.recreate import outcome_of, put_back
+from hisync.deciding.restore import restore
+from hisync.deciding.subject import Restored, RestoreError
 from hisync.errors import MirrorError, RetryLaterError, UnreachableError
 from hisync.items import derived_guid
-from hisync.recreate import outcome_of, put_back
-from hisync.restore import restore
 from hisync.sandbox import Fault
-from hisync.subject import Restored, RestoreError
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 

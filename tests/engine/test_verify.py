@@ -16,8 +16,8 @@ from hisync.errors import MirrorError
 from hisync.mirror import migrate
 from hisync.mirror.store import open_mirror
 from hisync.push import push
-from hisync.repair import repair
-from hisync.verify import Report, verify
+from hisync.verifying.repair import repair
+from hisync.verifying.verify import Report, verify
 from tests.engine.conftest import MakeWorld
 from tests.engine.kill import KilledError, Steps
 from tests.postgres import HIDE

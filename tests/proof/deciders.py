@@ -15,15 +15,15 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from hisync.decisions import Decided, DecisionError
-from hisync.discarding import discard_changes
+from hisync.deciding.decisions import Decided, DecisionError
+from hisync.deciding.discarding import discard_changes
+from hisync.deciding.recreate import put_back
+from hisync.deciding.resolving import Side, resolve_conflict
+from hisync.deciding.restore import restore
+from hisync.deciding.retrying import retry_changes
+from hisync.deciding.subject import RestoreError
 from hisync.mirror.store import Mirror
-from hisync.recreate import put_back
-from hisync.repair import repair
-from hisync.resolving import Side, resolve_conflict
-from hisync.restore import restore
-from hisync.retrying import retry_changes
-from hisync.subject import RestoreError
+from hisync.verifying.repair import repair
 from tests.edges.oracle import TABLES
 from tests.proof.actors import Actor, People, Row
 from tests.proof.marks import Marks

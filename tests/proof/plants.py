@@ -72,14 +72,14 @@ PLANTS: Final = (
     ),
     Plant(
         "an unreadable history is taken for one that says nothing",
-        "hisync/doubts.py",
+        "hisync/outcome/doubts.py",
         "LOOKS: Final = 5",
         "LOOKS: Final = 1",
         f"{_SCENARIO} 'the history unreadable'",
     ),
     Plant(
         "the base moves when a change is sent",
-        "hisync/claim.py",
+        "hisync/pushing/claim.py",
         "    now = engine.clock.now()\n    intents.save_intents(",
         "    sent = [each.base for each in claims if each.base is not None]\n"
         "    bases.save_bases(connection, [replace(base, dirty=None) for base in sent])\n"
@@ -104,7 +104,7 @@ PLANTS: Final = (
     ),
     Plant(
         "of what goes out side by side only the first is written down before",
-        "hisync/claim.py",
+        "hisync/pushing/claim.py",
         "    intents.save_intents(connection, [each.intent for each in claims])\n",
         "    intents.save_intents(connection, [each.intent for each in claims][:1])\n",
         "pytest tests/engine/test_lanes.py",
@@ -139,7 +139,7 @@ PLANTS: Final = (
     ),
     Plant(
         "the budget is forgotten at a restart",
-        "hisync/purse.py",
+        "hisync/budget/purse.py",
         "            requests.book(connection, now, number, lease_ends=now + LEASE_LIFE)\n",
         "            pass\n",
         "pytest tests/engine/test_purse.py",
@@ -153,21 +153,21 @@ PLANTS: Final = (
     ),
     Plant(
         "an answer without any item is believed",
-        "hisync/absence.py",
+        "hisync/pulling/absence.py",
         "nothing_left=not live)\n    gone",
         "nothing_left=False)\n    gone",
         "pytest tests/engine/test_trouble.py",
     ),
     Plant(
         "the intent is not committed before its request",
-        "hisync/claim.py",
+        "hisync/pushing/claim.py",
         "    intents.save_intents(connection, [each.intent for each in claims])\n",
         "",
         f"{_SCENARIO} 'one millisecond'",
     ),
     Plant(
         "a pull writes over what people have not sent yet",
-        "hisync/apply.py",
+        "hisync/pulling/apply.py",
         "    dirty = bool(shown.base and shown.base.dirty)\n",
         "    dirty = False\n",
         f"{_SCENARIO} 'one field, two values'",
@@ -188,7 +188,7 @@ PLANTS: Final = (
     ),
     Plant(
         "each attempt to create an item has a guid of its own",
-        "hisync/sending.py",
+        "hisync/pushing/sending.py",
         "    return engine.api.send_create(\n        intent.guid,",
         "    return engine.api.send_create(\n"
         "        intent.guid[:-4] + f'{9000 + intent.attempt}',",
@@ -280,7 +280,7 @@ PLANTS: Final = (
     ),
     Plant(
         "a deletion that hiTask calls unknown is taken for done",
-        "hisync/sending.py",
+        "hisync/pushing/sending.py",
         "        engine.api.send_delete(base.id, guid, "
         "by_guid=intent.attempt % _OTHER_FORM == 0)\n",
         "        try:\n"
@@ -291,14 +291,14 @@ PLANTS: Final = (
     ),
     Plant(
         "a refused cell does not go back to what hiTask has",
-        "hisync/claim.py",
+        "hisync/pushing/claim.py",
         "        put_back(connection, candidate, base, before, settled, unsent)\n",
         "        pass\n",
         f"{_SCENARIO} 'read'",
     ),
     Plant(
         "the base keeps what was dirty after the answer",
-        "hisync/shown.py",
+        "hisync/pulling/shown.py",
         "                if column in dirty\n",
         "                if column in dirty or column == 'title'\n",
         f"{_SCENARIO} 'an edit'",

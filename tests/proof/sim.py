@@ -33,10 +33,10 @@ import httpx
 import structlog
 
 from hisync.api import HiTask
+from hisync.budget.lanes import Lanes
+from hisync.budget.purse import Purse
 from hisync.engine import Clock, Engine, Rules
-from hisync.lanes import Lanes
 from hisync.mirror import state
-from hisync.purse import Purse
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, SandboxTransport, Service, build_service
 from tests.proof.homes import Death, FileHome, Frozen, Home, Present, clear
 from tests.world import Backend, Time, World

@@ -24,11 +24,11 @@ import structlog
 from sqlalchemy import event
 
 from hisync.api import HiTask
+from hisync.budget.purse import Purse
 from hisync.daemon import LOOK_EVERY, Daemon
 from hisync.engine import Clock, Engine, Rules
 from hisync.mirror import state
 from hisync.mirror.store import open_mirror
-from hisync.purse import Purse
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Request, Response, SandboxTransport, Service
 from hisync.watch.vitals import Vitals
 from tests.proof.chance import determine

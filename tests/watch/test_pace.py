@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hisync.budget.pace import LONGEST_LOCAL_WAIT, LONGEST_WAIT, Pace
 from hisync.errors import BusyError, LostServerError, RetryLaterError, SlowDownError, StopError
-from hisync.pace import LONGEST_LOCAL_WAIT, LONGEST_WAIT, Pace
 
 HOUR = 3600.0
 

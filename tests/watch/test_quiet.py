@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hisync.purse import Purse
+from hisync.budget.purse import Purse
 from tests.world import World, make_world
 
 PAGE, FRAME_HEADER, WAL_HEADER = 4096, 24, 32

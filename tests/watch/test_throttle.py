@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hisync.budget.throttle import RECOVERY, Throttle, pause_for, seconds_to_next_day, slows_down
 from hisync.errors import RefusedError, RetryLaterError, ServiceError, SlowDownError, WaitLongError
-from hisync.throttle import RECOVERY, Throttle, pause_for, seconds_to_next_day, slows_down
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC).timestamp()
 TOO_MANY = SlowDownError("too many", code=67)

@@ -1,0 +1,1 @@
+"""How many requests may go to hiTask, when, how many at once, and for what."""

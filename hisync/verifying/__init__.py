@@ -1,0 +1,1 @@
+"""The whole mirror held against the whole account, and set right."""
