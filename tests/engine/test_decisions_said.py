@@ -8,7 +8,7 @@ from hisync.deciding.discarding import discard_changes
 from hisync.deciding.retrying import retry_changes
 from hisync.sandbox import Fault
 from tests.engine import talk
-from tests.engine.test_ledger import ENTRY, LOG, TASK, adds_up, entries, spent, task
+from tests.engine.minutes import ENTRY, LOG, TASK, adds_up, entries, spent, task
 from tests.world import World
 
 COMMENTS = True

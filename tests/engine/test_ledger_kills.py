@@ -6,8 +6,8 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.kill import ends_well_everywhere, nothing_waits
-from tests.engine.test_ledger import ENTRY, LOG, OTHER, adds_up, colleague_adds, spent, task
-from tests.engine.test_ledger import TASK as GUID
+from tests.engine.minutes import ENTRY, LOG, OTHER, adds_up, colleague_adds, spent, task
+from tests.engine.minutes import TASK as GUID
 from tests.world import World
 
 BOTH = True
