@@ -3,7 +3,7 @@
     pip install -e '.[dev,bench]' && python -m tests.benchmarks
 
 Whole processes, start-up included, medians of interleaved runs. Nothing fails here: figures are
-read. `--plot FILE` draws how cost grows with the account.
+read. `--plot FILE` draws first mirrors beside one another, and how cost grows with the account.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,8 @@ ONE_LANE = [
 ]
 """hisync as it would be if it sent one request after another."""
 
+FLOOR = "floor: httpx, orjson, one executemany"
+
 PARTS = ("startup", "full", "large", "postgresql", "delta", "daemon", "update", "push", "growth")
 
 
@@ -46,21 +48,25 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000, help="of the large account")
     parser.add_argument("--runs", type=int, default=3, help="of each contender")
     parser.add_argument("--only", choices=PARTS, action="append", help="may be repeated")
-    parser.add_argument("--plot", type=Path, help="where the plot of growth goes")
+    parser.add_argument("--plot", type=Path, help="where the plot goes, as SVG")
     options = parser.parse_args()
-    parts: dict[str, Callable[[], None]] = {
+    beside: dict[int, dict[str, Costs]] = {}
+    grown: dict[int, Cost] = {}
+    parts: dict[str, Callable[[], object]] = {
         "startup": lambda: startup(options.runs),
-        "full": lambda: full(10_000, options.runs),
-        "large": lambda: full(options.items, options.runs),
+        "full": lambda: beside.update({10_000: full(10_000, options.runs)}),
+        "large": lambda: beside.update({options.items: full(options.items, options.runs)}),
         "postgresql": lambda: postgresql((10_000, options.items), options.runs),
         "delta": lambda: delta(options.items, options.runs),
         "daemon": daemon,
         "update": lambda: update(options.items, options.runs),
         "push": push,
-        "growth": lambda: growth(options.plot),
+        "growth": lambda: grown.update(growth()),
     }
     for part in options.only or PARTS:
         parts[part]()
+    if options.plot is not None:
+        draw(beside, grown, options.plot)
 
 
 @contextmanager
@@ -115,8 +121,8 @@ def startup(runs: int) -> None:
     table("Start-up", costs, "import typer, rich, sqlalchemy")
 
 
-def full(items: int, runs: int) -> None:
-    """A first mirror."""
+def full(items: int, runs: int) -> dict[str, Costs]:
+    """A first mirror, ours and others'."""
     with folder() as where, service(items) as url:
 
         def hisync() -> Cost:
@@ -124,7 +130,7 @@ def full(items: int, runs: int) -> None:
             return run([*HISYNC, "sync"], where)
 
         contenders: dict[str, Callable[[], Cost]] = {
-            "floor: httpx, orjson, one executemany": partial(floor, "httpx", url, where),
+            FLOOR: partial(floor, "httpx", url, where),
             "floor, streaming: ijson": partial(floor, "ijson", url, where),
             "hisync": hisync,
             "sqlite-utils": partial(floor, "sqlite-utils", url, where),
@@ -132,7 +138,8 @@ def full(items: int, runs: int) -> None:
         if items <= 10_000:
             contenders["dlt"] = partial(floor, "dlt", url, where)
         costs = interleaved(contenders, runs, tell)
-    table(f"First mirror of {items:,} items", costs, "floor: httpx, orjson, one executemany")
+    table(f"First mirror of {items:,} items", costs, FLOOR)
+    return costs
 
 
 def postgresql(sizes: Sequence[int], runs: int) -> None:
@@ -264,11 +271,10 @@ def push() -> None:
     measured("the same, one after another", 100, 0.1, [*ONE_LANE, "sync"])
 
 
-def growth(plot: Path | None) -> None:
+def growth() -> dict[int, Cost]:
     """First mirrors of accounts from a thousand items to a million."""
-    sizes = (1_000, 10_000, 100_000, 1_000_000)
     costs = {}
-    for items in sizes:
+    for items in (1_000, 10_000, 100_000, 1_000_000):
         with folder() as where, service(items) as url:
             configure(where, url)
             tell(f"  a first mirror of {items:,} items")
@@ -277,28 +283,44 @@ def growth(plot: Path | None) -> None:
     for items, cost in costs.items():
         each = cost.cpu / items * 1e6
         print(f"| {items:,} | {cost.wall:.1f} | {cost.cpu:.1f} | {each:.0f} | {cost.peak:.0f} |")
-    if plot is not None:
-        draw(costs, plot)
+    return costs
 
 
-def draw(costs: dict[int, Cost], file: Path) -> None:
-    """Draw CPU time and peak memory against the number of items."""
+def draw(beside: Mapping[int, dict[str, Costs]], grown: Mapping[int, Cost], file: Path) -> None:
+    """Draw what was measured: contenders beside the floor, and cost against the number of items."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "hisync"
     from matplotlib import pyplot as plt
 
-    figure, (times, memory) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    sizes = list(costs)
-    times.loglog(sizes, [cost.cpu for cost in costs.values()], "o-", label="CPU")
-    times.loglog(sizes, [cost.wall for cost in costs.values()], "s--", label="wall")
-    times.set(title="First mirror, seconds", xlabel="items")
-    times.legend()
-    memory.semilogx(sizes, [cost.peak for cost in costs.values()], "o-")
-    memory.set(title="Peak memory, MB", xlabel="items", ylim=(0, None))
-    for axes in (times, memory):
-        axes.grid(visible=True, alpha=0.3)
+    panels = len(beside) + 2 * bool(grown)
+    rows = (panels + 1) // 2
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(9.5, 3.2 * rows), layout="constrained", squeeze=False
+    )
+    rest = iter(axes.flat)
+    for items, costs in beside.items():
+        bars = next(rest)
+        shown = dict(reversed(costs.items()))
+        ratios = [cost.median("cpu") / costs[FLOOR].median("cpu") for cost in shown.values()]
+        bars.bar_label(
+            bars.barh([name.replace(", one", ",\none") for name in shown], ratios), fmt="%.1f"
+        )
+        bars.set(title=f"{items:,} items: CPU, × the floor's", xlim=(0, 1.15 * max(ratios)))
+    if grown:
+        times, memory = rest
+        sizes = list(grown)
+        times.loglog(sizes, [cost.cpu for cost in grown.values()], "o-", label="CPU")
+        times.loglog(sizes, [cost.wall for cost in grown.values()], "s--", label="wall")
+        times.set(title="First mirror, seconds", xlabel="items")
+        times.legend()
+        memory.semilogx(sizes, [cost.peak for cost in grown.values()], "o-")
+        memory.set(title="Peak memory, MB", xlabel="items", ylim=(0, None))
+        for panel in (times, memory):
+            panel.grid(visible=True, alpha=0.3)
+    for unused in rest:
+        unused.axis("off")
     figure.savefig(file, metadata={"Date": None})
 
 
