@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
@@ -73,7 +74,7 @@ def record_removed(connection: Connection, rows: Iterable[RemovedRow], now: date
             "row_guid": row.guid,
             "id": row.id,
             "last_values": {
-                column: to_json(value) for column, value in row.values.items() if value is not None
+                column: _kept(value) for column, value in row.values.items() if value is not None
             },
             "removed_at": now,
             "reason": row.reason,
@@ -82,6 +83,15 @@ def record_removed(connection: Connection, rows: Iterable[RemovedRow], now: date
     ]
     if records:
         connection.execute(insert(removed_rows), records)
+
+
+def _kept(value: Value | bytes) -> Any:
+    """A cell as JSON holds it, raw ones too: bytes as the change log has them, bad text escaped."""
+    if isinstance(value, bytes):
+        return value.hex().upper()
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return to_json(value)
 
 
 def list_conflicts(connection: Connection, limit: int) -> list[RowMapping]:

@@ -16,10 +16,14 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     Select,
+    Text,
+    cast,
     delete,
     func,
     insert,
+    literal,
     literal_column,
     or_,
     select,
@@ -168,7 +172,17 @@ def restore_entry(connection: Connection, guid: str, before: Cells | None) -> No
 
 def literal_or(value: Any) -> Any:
     """A stored cell to be stored again as it is, whatever type its column converts to."""
+    if isinstance(value, str) and not _is_utf8(value):
+        return cast(literal(value.encode("utf-8", "surrogateescape"), LargeBinary), Text)
     return type_coerce(value, NullType()) if value is not None else None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # SQLite lets a client store any bytes as a text
+        return False
+    return True
 
 
 def sums(connection: Connection, guids: Iterable[str]) -> dict[str, int]:

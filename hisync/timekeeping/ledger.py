@@ -299,7 +299,10 @@ def _finish(
 def _post_note(connection: Connection, guid: str) -> None:
     """Comment on an item with the note of an entry, as if the entry's writer had: but once."""
     entry = time_entries.load_entries(connection, [guid]).get(guid)
-    note = str((entry or {}).get("note") or "").strip()
+    note = (entry or {}).get("note")
+    # Bytes are no text to say; what of a text is no UTF-8 is said by its bytes.
+    note = "" if isinstance(note, bytes) else str(note or "").strip()
+    note = note.encode("utf-8", "backslashreplace").decode()
     comment = derived_guid("time-entry-note", guid)
     if entry is None or not note or changes.history(connection, [comment]):
         return

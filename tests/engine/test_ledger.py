@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -268,4 +270,56 @@ def test_an_entry_that_is_tried_again_keeps_its_day(world: World) -> None:
     world.sync()
     assert spent(world, number) == 45
     assert str(entries(world)[0]["spent_on"])[:10] == "2026-03-01"
+    adds_up(world)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said", "kept"),
+    [
+        ("minutes, note) VALUES (?, ?, x'05', 'n'", "minutes = b'\\x05'", ("minutes", "05")),
+        ("minutes, note) VALUES (?, ?, NULL, x'ff00'", "minutes = None", ("note", "FF00")),
+        ("minutes, spent_on) VALUES (?, ?, 5, x'ff'", "spent_on = b'\\xff'", ("spent_on", "FF")),
+        (
+            "minutes, note) VALUES (?, ?, 'x', CAST(x'61ff' AS TEXT)",
+            "minutes = 'x'",
+            ("note", "a\\udcff"),
+        ),
+    ],
+)
+def test_bytes_in_an_entry_stop_nothing_else(
+    world: World, cells: str, said: str, kept: tuple[str, str]
+) -> None:
+    number = task(world)
+    world.sql(f"INSERT INTO time_entries (guid, item_guid, {cells})", ENTRY, TASK)  # noqa: S608
+    world.sql(LOG, OTHER, TASK, 20)
+    world.sync()
+    assert spent(world, number) == 20
+    assert states(world) == [("insert", "rejected"), ("insert", "done")]
+    error = world.one("SELECT error FROM change_log WHERE row_guid = ?", ENTRY)["error"]
+    assert said in error
+    left = world.one("SELECT last_values FROM removed_rows WHERE row_guid = ?", ENTRY)
+    column, text = kept
+    assert json.loads(left["last_values"])[column] == text
+    adds_up(world)
+
+
+@pytest.mark.parametrize("note", ["x'ff00'", "CAST(x'61ff' AS TEXT)"])
+@pytest.mark.parametrize("posted", [False, True])
+def test_a_note_that_is_no_text_stops_nothing(world: World, note: str, *, posted: bool) -> None:
+    number = task(world)
+    world.engine.rules = replace(world.engine.rules, time_entry_comments=posted)
+    world.sql(
+        f"INSERT INTO time_entries (guid, item_guid, minutes, note) VALUES (?, ?, 5, {note})",  # noqa: S608
+        ENTRY,
+        TASK,
+    )
+    world.sync()
+    assert (spent(world, number), states(world)) == (5, [("insert", "done")])
+    world.sql("UPDATE time_entries SET minutes = 'x' WHERE guid = ?", ENTRY)
+    world.sql(LOG, OTHER, TASK, 20)
+    world.sync()
+    assert spent(world, number) == 25
+    assert states(world)[1:] == [("update", "rejected"), ("insert", "done")]
+    kept = world.one(f"SELECT note = {note} AS same FROM time_entries WHERE guid = ?", ENTRY)  # noqa: S608
+    assert kept["same"]
     adds_up(world)
