@@ -13,7 +13,14 @@ from hisync.budget.purse import Purse
 from hisync.cli.opening import open_configured
 from hisync.config import Config, require_credentials, security_warnings
 from hisync.engine import Clock
-from hisync.errors import ConfigurationError, HisyncError
+from hisync.errors import (
+    ConfigurationError,
+    HisyncError,
+    RetryLaterError,
+    SlowDownError,
+    StopError,
+    WrongAccountError,
+)
 from hisync.mirror import requests, state
 from hisync.mirror.store import Mirror
 
@@ -102,13 +109,29 @@ def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
         try:
             account = api.fetch_account()
         except HisyncError as error:
-            yield Finding("API", ok=False, text=f"{config.hitask.base_url}: {error}")
+            text = f"{config.hitask.base_url}: {error}: {_fix(error)}"
+            yield Finding("API", ok=False, text=text)
             return
         finally:
             api.logout()
         who = account.get("login") or api.account_id
         yield Finding("API", ok=True, text=f"{config.hitask.base_url}: account {who}")
         yield _clock(api.clock_skew)
+
+
+def _fix(error: HisyncError) -> str:
+    """What to do about an API that can't be used."""
+    match error:
+        case WrongAccountError():
+            return "give the login of the mirror's account, or name another database.url"
+        case StopError():
+            return "mend hitask.login, the password or the API key, or ask hiTask about the account"
+        case SlowDownError():
+            return "wait, and lower rate.requests_per_minute if it happens often"
+        case RetryLaterError():
+            return "see whether hitask.base_url is right and the network works, then try again"
+        case _:
+            return "see whether hitask.base_url is the address of hiTask's API"
 
 
 def _grant(config: Config, mirror: Mirror | None) -> Callable[[str], None]:
@@ -132,4 +155,6 @@ def _budget(config: Config, mirror: Mirror) -> Finding:
         booked = requests.booked_since(connection, time.time() - 60)
     budget = config.rate.requests_per_minute
     text = f"{booked} of {budget} requests booked in the last minute"
+    if booked >= budget:
+        text += ": wait a minute, or raise rate.requests_per_minute"
     return Finding("rate budget", ok=booked < budget, text=text)

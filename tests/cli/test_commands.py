@@ -117,6 +117,22 @@ def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
     assert site.run("sync").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("hitask", "fix"),
+    [
+        ({"password": "wrong"}, "mend hitask.login, the password or the API key"),
+        ({"base_url": "http://127.0.0.1:1/api"}, "see whether hitask.base_url is right"),
+    ],
+)
+def test_check_says_how_to_mend_what_hitask_says(
+    site: Site, hitask: dict[str, str], fix: str
+) -> None:
+    site.configure(hitask=hitask)
+    done = site.run("check")
+    assert done.returncode == 1
+    assert [fix in line for line in done.stdout.splitlines() if "API:" in line] == [True]
+
+
 def test_all_faults_of_a_configuration_are_reported_together(site: Site) -> None:
     site.configure(sync={"pol_interval": 5}, rate={"requests_per_minute": 0})
     done = site.run("sync")

@@ -290,7 +290,7 @@ def test_bytes_in_an_entry_stop_nothing_else(
     world: World, cells: str, said: str, kept: tuple[str, str]
 ) -> None:
     number = task(world)
-    world.sql(f"INSERT INTO time_entries (guid, item_guid, {cells})", ENTRY, TASK)  # noqa: S608
+    world.sql(f"INSERT INTO time_entries (guid, item_guid, {cells})", ENTRY, TASK)
     world.sql(LOG, OTHER, TASK, 20)
     world.sync()
     assert spent(world, number) == 20
@@ -309,7 +309,7 @@ def test_a_note_that_is_no_text_stops_nothing(world: World, note: str, *, posted
     number = task(world)
     world.engine.rules = replace(world.engine.rules, time_entry_comments=posted)
     world.sql(
-        f"INSERT INTO time_entries (guid, item_guid, minutes, note) VALUES (?, ?, 5, {note})",  # noqa: S608
+        f"INSERT INTO time_entries (guid, item_guid, minutes, note) VALUES (?, ?, 5, {note})",
         ENTRY,
         TASK,
     )
@@ -320,6 +320,6 @@ def test_a_note_that_is_no_text_stops_nothing(world: World, note: str, *, posted
     world.sync()
     assert spent(world, number) == 25
     assert states(world)[1:] == [("update", "rejected"), ("insert", "done")]
-    kept = world.one(f"SELECT note = {note} AS same FROM time_entries WHERE guid = ?", ENTRY)  # noqa: S608
+    kept = world.one(f"SELECT note = {note} AS same FROM time_entries WHERE guid = ?", ENTRY)
     assert kept["same"]
     adds_up(world)
