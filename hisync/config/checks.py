@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+import shlex
 import zoneinfo
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,6 +49,17 @@ def check_base_url(url: str) -> str:
     if "?" in url or "#" in url:
         raise ValueError('must end with the path, without "?" or "#" and what follows')
     return url.rstrip("/")
+
+
+def check_command(text: str) -> str:
+    """The command that events are given to; empty for none."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise ValueError("must be a command whose quotes are closed, as in a shell") from None
+    if text and not words:
+        raise ValueError('must be a command, or "" for none')
+    return text
 
 
 def check_webhook(url: str) -> str:

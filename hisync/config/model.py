@@ -194,7 +194,7 @@ class RetentionSettings(Section):
 class HooksSettings(Section):
     """Who is told about what needs a person; either may hold a secret, so neither is shown."""
 
-    command: str = Field("", repr=False)
+    command: Annotated[str, AfterValidator(checks.check_command)] = Field("", repr=False)
     webhook: Annotated[str, AfterValidator(checks.check_webhook)] = Field("", repr=False)
 
 

@@ -172,6 +172,9 @@ def _why_unreadable(now: Cells) -> str | None:
         return f"minutes = {minutes} is more than anyone can have spent"
     if day is not None and _read_day(day) is None:
         return f"spent_on = {day!r} can't be read: give a day, YYYY-MM-DD"
+    user = now["user_id"]
+    if user is not None and (isinstance(user, bool) or not isinstance(user, int)):
+        return f"user_id = {user!r} can't be read: give a whole number"
     return None
 
 

@@ -133,6 +133,15 @@ def test_check_says_how_to_mend_what_hitask_says(
     assert [fix in line for line in done.stdout.splitlines() if "API:" in line] == [True]
 
 
+@pytest.mark.parametrize("command", ["say 'it", "  "])
+def test_a_command_of_hooks_that_can_be_none_is_a_fault(site: Site, command: str) -> None:
+    site.configure(hooks={"command": command})
+    done = site.run("sync")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hooks.command" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_all_faults_of_a_configuration_are_reported_together(site: Site) -> None:
     site.configure(sync={"pol_interval": 5}, rate={"requests_per_minute": 0})
     done = site.run("sync")

@@ -273,10 +273,12 @@ def test_an_entry_that_is_tried_again_keeps_its_day(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("cells", "said", "kept"),
     [
         ("minutes, note) VALUES (?, ?, x'05', 'n'", "minutes = b'\\x05'", ("minutes", "05")),
+        ("minutes, user_id) VALUES (?, ?, 5, 'abc'", "user_id = 'abc'", ("user_id", "abc")),
         ("minutes, note) VALUES (?, ?, NULL, x'ff00'", "minutes = None", ("note", "FF00")),
         ("minutes, spent_on) VALUES (?, ?, 5, x'ff'", "spent_on = b'\\xff'", ("spent_on", "FF")),
         (
@@ -303,6 +305,7 @@ def test_bytes_in_an_entry_stop_nothing_else(
     adds_up(world)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("note", ["x'ff00'", "CAST(x'61ff' AS TEXT)"])
 @pytest.mark.parametrize("posted", [False, True])
 def test_a_note_that_is_no_text_stops_nothing(world: World, note: str, *, posted: bool) -> None:
