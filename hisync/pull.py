@@ -12,20 +12,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlalchemy import Connection
 
 from hisync.engine import Engine
 from hisync.mirror import base as bases
 from hisync.mirror import intents, state
+from hisync.mirror.intents import Intent
 from hisync.mirror.state import DeltaMode
 from hisync.outcome.arrival import requeue
 from hisync.outcome.overwritten import Overwritten, look_up_overwritten, record_overwritten
 from hisync.outcome.totals import look_up_totals, lost_updates
 from hisync.pulling.absence import Absence, note_absence
 from hisync.pulling.apply import apply_items
+from hisync.pushing.refusal import refuse_claim
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.timekeeping.observed import catch_up
+
+
+LOOKS: Final = 3
+"""Answers that lack what hiTask said it had made after which it is not waited for any more."""
+
+NOT_SHOWN: Final = (
+    "hiTask answered OK but shows no such item: it may be there under another guid, so it is not "
+    "made again"
+)
 
 
 @dataclass(slots=True)
@@ -175,13 +187,38 @@ def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> N
     for intent in pending.values():
         base = known.get(intent.guid)
         named = base is not None and base.id in reading.answer.ids
+        if intent.op == "create" and _was_accepted(engine, connection, intent):
+            continue
         if named or base is None or intent.op in {"create", "update"}:
             requeue(engine, connection, intent, error="the answer was lost; it had not arrived")
+
+
+def _was_accepted(engine: Engine, connection: Connection, intent: Intent) -> bool:
+    """Whether hiTask said that it had made this, so that it is not to be made a second time.
+
+    Reads may lag behind writes, so a few are waited for. A guid that hiTask keeps tells then that
+    it is not there; without one it may be there as something that can't be told from others.
+    """
+    memory = state.load(connection)
+    entry = (memory.accepted or {}).get(intent.guid)
+    if entry is None:
+        return False
+    looks = (entry["looks"] or 0) + 1
+    if looks < LOOKS:
+        accepted = {**(memory.accepted or {}), intent.guid: {**entry, "looks": looks}}
+        state.save(connection, accepted=accepted)
+        return True
+    if memory.keeps_guid and entry["id"] is None:
+        return False
+    refuse_claim(engine, connection, intent, NOT_SHOWN)
+    return True
 
 
 def _advance(engine: Engine, connection: Connection, reading: Reading, *, settled: bool) -> None:
     """Remember how far the mirror is, in the transaction that brought it there."""
     before = state.load(connection)
+    pending = intents.load_intents(connection) if before.doubts or before.accepted else {}
+    accepted = {guid: e for guid, e in (before.accepted or {}).items() if guid in pending}
     after = {
         # Until the next look has settled what is open, the same changes are asked for again: it
         # may never come, and what this answer should have shown would be behind the cursor.
@@ -192,7 +229,8 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
         "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
         "account_id": before.account_id or engine.api.account_id,
         "had_holes": before.had_holes and not reading.full,
-        "doubts": before.doubts if before.doubts and intents.load_intents(connection) else None,
+        "doubts": before.doubts if before.doubts and pending else None,
+        "accepted": accepted or None,
         "entries_off": not engine.rules.time_entries,
         "zone_is_old": before.time_zone is not None and (reading.full or before.zone_is_old),
     }

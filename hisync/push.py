@@ -29,7 +29,7 @@ from hisync.errors import (
 from hisync.items import Item
 from hisync.leaving import leave_by_own_write, load_leavers
 from hisync.mirror import base as bases
-from hisync.mirror import changes
+from hisync.mirror import changes, state
 from hisync.outcome.arrival import carried_by, requeue
 from hisync.outcome.overwritten import (
     Overwritten,
@@ -139,17 +139,22 @@ class _Sent:
     Attributes:
         claimed: the claim.
         item: what hiTask answered, None where it didn't say.
+        number: the number alone of what was created, where it said no more.
         error: what it was answered instead.
     """
 
     claimed: Claim
     item: Item | None = None
+    number: int | None = None
     error: HisyncError | ValueError | None = None
 
 
 def _send(engine: Engine, claimed: Claim) -> _Sent:
     try:
-        return _Sent(claimed, send_claim(engine, claimed))
+        answered = send_claim(engine, claimed)
+        if isinstance(answered, int):
+            return _Sent(claimed, number=answered)
+        return _Sent(claimed, answered)
     except (HisyncError, ValueError) as error:
         # A ValueError is the encoder's: a value that the wire has no form for.
         return _Sent(claimed, error=error)
@@ -264,6 +269,8 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         if claimed.intent.op not in {"create", "update"}:
             return Overwritten(claimed)
         _look_up(engine, claimed, "hiTask answered OK without the item")
+        if claimed.intent.op == "create":
+            _accept(engine, claimed, sent.number)
         pushed.unclear = True
         return None
     if _is_older(claimed, item):
@@ -312,6 +319,14 @@ def _look_up(engine: Engine, claimed: Claim, reason: str) -> None:
         seqs = [change.seq for change in carried_by(connection, claimed.intent)]
         now = engine.clock.now()
         changes.set_state(connection, seqs, "unknown", now=now, error=reason)
+
+
+def _accept(engine: Engine, claimed: Claim, number: int | None) -> None:
+    """It was created, so it must not be made again before that is known to be untrue."""
+    with engine.mirror.writing() as connection:
+        known = state.load(connection).accepted or {}
+        entry = {"id": number, "looks": 0}
+        state.save(connection, accepted={**known, claimed.intent.guid: entry})
 
 
 def _refuse(engine: Engine, claimed: Claim, reason: str) -> None:

@@ -1,6 +1,6 @@
 """What the answers of reads and writes hold, checked as a whole before any of it is believed.
 
-Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_object`.
+Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_created`, `decode_object`.
 """
 
 from __future__ import annotations
@@ -142,6 +142,21 @@ def decode_written(
     if answer.is_plain_ok or (isinstance(payload, dict) and "id" in payload):
         return None
     raise _unbelievable()
+
+
+def decode_created(answer: Answer, time_unit: TimeUnit, report: Report) -> Item | int | None:
+    """The item that the answer to a create shows, or its number where it says no more of it.
+
+    Raises:
+        RetryLaterError: as `decode_written` does.
+    """
+    item = decode_written(answer, None, time_unit, report)
+    payload = answer.payload
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
+    if item is None and isinstance(payload, dict) and "id" in payload:
+        return _id_of(payload)
+    return item
 
 
 def decode_object(answer: Answer) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import structlog
 
 from hisync.api.answers import (
     ItemsAnswer,
+    decode_created,
     decode_items,
     decode_object,
     decode_written,
@@ -240,11 +241,12 @@ class HiTask:
         *,
         parent_id: int | None = None,
         zone: tzinfo,
-    ) -> Item | None:
+    ) -> Item | int | None:
         """Create an item; what `values` leaves empty or people can't write is not sent.
 
         Returns:
-            The item as hiTask has it, which may have kept another guid; None if it doesn't say.
+            The item as hiTask has it, which may have kept another guid; its number alone where
+            hiTask says no more; None if it says nothing.
 
         Raises:
             ValueError: no title, or a value that is not canonical.
@@ -252,7 +254,7 @@ class HiTask:
         form = encode_new(
             guid, category, values, zone=zone, parent_id=parent_id, time_unit=self._time_unit
         )
-        return self._connection.call("POST", "/item", "create", self._decode_written, form=form)
+        return self._connection.call("POST", "/item", "create", self._decode_created, form=form)
 
     def send_update(
         self,
@@ -388,6 +390,9 @@ class HiTask:
 
     def _decode_written(self, answer: Answer, expected_id: int | None = None) -> Item | None:
         return decode_written(answer, expected_id, self._time_unit, self._report)
+
+    def _decode_created(self, answer: Answer) -> Item | int | None:
+        return decode_created(answer, self._time_unit, self._report)
 
     def _report(self, event: str) -> None:
         """Say once what looked odd about the wire."""

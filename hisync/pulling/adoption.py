@@ -30,7 +30,7 @@ def adopt(
 ) -> dict[int, str]:
     """The rows that these items are although their guid says otherwise, by the item's id.
 
-    By a guid in other letters, or by what was sent: then only what is new to the mirror, was made
+    By a guid in other letters, by the number that hiTask answered, or by what was sent: then only what is new to the mirror, was made
     by this account since the request, and has every value that was sent is taken for the outcome
     of a create; each create for one item.
     """
@@ -43,6 +43,9 @@ def adopt(
     # A guid may be given in capitals here, and kept in small letters there.
     kept = {item.guid.lower(): item.id for item in items}
     adopted = {kept[key]: i.guid for i in lost if (key := i.guid.lower()) in kept}
+    numbers = {i.guid: (memory.accepted or {}).get(i.guid, {}).get("id") for i in lost}
+    there = {item.id for item in items}
+    adopted |= {n: guid for guid, n in numbers.items() if n is not None and n in there}
     if memory.keeps_guid:
         return adopted
     known = set(bases.load_bases_by_id(connection, (item.id for item in items)))
@@ -51,7 +54,7 @@ def adopt(
     strangers = sorted((item for item in items if item.id not in known), key=lambda one: one.id)
     parents = bases.load_bases(connection, (str(i.sent.get("parent_guid") or "") for i in lost))
     for intent in lost:
-        if intent.guid in adopted.values():
+        if intent.guid in adopted.values() or numbers[intent.guid] is not None:
             continue
         parent = parents.get(intent.sent.get("parent_guid") or "")
         free = (item for item in strangers if item.id not in adopted)

@@ -22,11 +22,12 @@ from hisync.pushing.claim import Claim
 _OTHER_FORM: Final = 2
 
 
-def send_claim(engine: Engine, claimed: Claim) -> Item | None:
+def send_claim(engine: Engine, claimed: Claim) -> Item | int | None:
     """Make the request; no transaction may be open.
 
     Returns:
-        The item as hiTask answered it; None if it answered just OK.
+        The item as hiTask answered it; the number alone of one that was created, where it said no
+        more; None if it answered just OK.
 
     Raises:
         ServiceError: as the API client does.
@@ -89,7 +90,7 @@ def _asked_zone(engine: Engine, known: str | None) -> str:
     return name
 
 
-def _send_create(engine: Engine, claimed: Claim) -> Item | None:
+def _send_create(engine: Engine, claimed: Claim) -> Item | int | None:
     intent = claimed.intent
     category = category_of_table(intent.table)
     if category is None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from hisync.errors import RetryLaterError
-from hisync.sandbox import LOGIN, Fault
+from hisync.pulling import adoption
+from hisync.sandbox import LOGIN, Fault, endpoints_items
+from hisync.sandbox.messages import json_response
 from tests.engine.conftest import MakeWorld
 from tests.engine.talk import at_request
 from tests.world import World
@@ -46,6 +48,43 @@ def test_a_create_with_a_lost_answer_is_known_by_what_was_sent(
     world.sql("UPDATE tasks SET title = 'newer' WHERE guid = ?", GUID)
     world.sync()
     assert titled(world, "newer") == [number]
+
+
+def make_unlike(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """The server makes something else of what is sent, a number added to each alert say."""
+    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
+    monkeypatch.setattr(
+        endpoints_items, "_answer_item", lambda _call, item: json_response(answer(item))
+    )
+
+
+@pytest.mark.parametrize("delta", ["delta=true", "delta=false", "stubs=false"])
+def test_a_create_that_is_answered_with_a_number_is_known_by_that(
+    new_world: MakeWorld, delta: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(items=5, traits=[*IGNORES_GUIDS, delta])
+    make_unlike(monkeypatch, lambda item: {"id": item.id})
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
+    world.sync()
+    assert world.sync().pushed == 0
+    (number,) = titled(world, "new")
+    rows = world.sql("SELECT guid, id FROM tasks WHERE title = 'new'")
+    assert rows == [{"guid": GUID, "id": number}]
+    assert world.changes() == [("insert", "done")]
+
+
+def test_a_create_that_was_answered_with_ok_is_not_made_again(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    make_unlike(monkeypatch, lambda _item: {"response_status": 0})
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
+    for _ in range(5):
+        world.sync()
+    assert len(titled(world, "new")) == 1
+    assert world.changes() == [("insert", "rejected")]
 
 
 def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> None:
