@@ -26,6 +26,7 @@ from hisync.outcome.overwritten import Overwritten, look_up_overwritten, record_
 from hisync.outcome.totals import look_up_totals, lost_updates
 from hisync.pulling.absence import Absence, note_absence
 from hisync.pulling.apply import apply_items
+from hisync.pulling.merging import ATTEMPTS
 from hisync.pushing.refusal import refuse_claim
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.timekeeping.observed import catch_up
@@ -38,6 +39,9 @@ NOT_SHOWN: Final = (
     "hiTask answered OK but shows no such item: it may be there under another guid, so it is not "
     "made again"
 )
+
+
+NOT_TAKEN: Final = "hiTask answered OK each time but kept the item as it was"
 
 
 @dataclass(slots=True)
@@ -187,13 +191,23 @@ def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> N
     for intent in pending.values():
         base = known.get(intent.guid)
         named = base is not None and base.id in reading.answer.ids
-        if intent.op == "create" and _was_accepted(engine, connection, intent):
+        if _was_accepted(engine, connection, intent):
             continue
         if named or base is None or intent.op in {"create", "update"}:
             requeue(engine, connection, intent, error="the answer was lost; it had not arrived")
 
 
 def _was_accepted(engine: Engine, connection: Connection, intent: Intent) -> bool:
+    if intent.op == "create":
+        return _was_created(engine, connection, intent)
+    accepted = state.load(connection).accepted or {}
+    if intent.op != "update" or intent.guid not in accepted or intent.attempt < ATTEMPTS:
+        return False
+    refuse_claim(engine, connection, intent, NOT_TAKEN)
+    return True
+
+
+def _was_created(engine: Engine, connection: Connection, intent: Intent) -> bool:
     """Whether hiTask said that it had made this, so that it is not to be made a second time.
 
     Reads may lag behind writes, so a few are waited for. A guid that hiTask keeps tells then that

@@ -269,8 +269,7 @@ def _look_over(engine: Engine, sent: _Sent, pushed: Pushed) -> Overwritten | Non
         if claimed.intent.op not in {"create", "update"}:
             return Overwritten(claimed)
         _look_up(engine, claimed, "hiTask answered OK without the item")
-        if claimed.intent.op == "create":
-            _accept(engine, claimed, sent.number)
+        _accept(engine, claimed, sent.number)
         pushed.unclear = True
         return None
     if _is_older(claimed, item):
@@ -322,7 +321,7 @@ def _look_up(engine: Engine, claimed: Claim, reason: str) -> None:
 
 
 def _accept(engine: Engine, claimed: Claim, number: int | None) -> None:
-    """It was created, so it must not be made again before that is known to be untrue."""
+    """It was carried out, so that what the item shows next is what hiTask made of it."""
     with engine.mirror.writing() as connection:
         known = state.load(connection).accepted or {}
         entry = {"id": number, "looks": 0}

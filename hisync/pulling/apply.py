@@ -153,12 +153,14 @@ def _load_view(
         counted = with_totals({key: local[key] for key in written}, totals, known)
         overwritten = [key for key, row in counted.items() if not _same_total(row, local[key])]
         local |= counted
+    memory = state.load(connection)
     return View(
         rows=local,
         overwritten=overwritten,
         changes=changes.unfinished(connection, busy) if busy else {},
         direct=direct,
-        had_holes=state.load(connection).had_holes,
+        had_holes=memory.had_holes,
+        accepted=(memory.accepted or {}).keys(),
         spent=spent,
         waiting={} if keys <= local.keys() else unsent_minutes(connection),
     )

@@ -1,6 +1,6 @@
 """Merge what hiTask shows with what people changed here, or with a write of ours under way.
 
-Public: `merge_row`.
+Public: `merge_row`, `ATTEMPTS`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ from hisync.timekeeping.ledger import (
 )
 from hisync.writes import Writes
 
+ATTEMPTS: Final = 3
+"""Times that hiTask answers a write with OK alone after which what it shows is its answer."""
+
 _DATES: Final = {column for column, f in fields_of("tasks").items() if f.type in DATE_TYPES}
 
 
@@ -55,16 +58,19 @@ def merge_row(
         # What can't be read is no edit to merge; the push refuses it by name.
         ours = {**ours, **{column: before.get(column) for column in local.unreadable}}
     proven: Values | None = before
-    spent = False
+    spent = direct = False
     if intent is not None:
-        spent = _has_spent(shown, intent, before, view)
-        if view.direct and SPENT in intent.sent and not spent:
+        direct = view.direct or _is_answer(shown, intent, view)
+        spent = _has_spent(shown, intent, before, view, direct=direct)
+        if direct and SPENT in intent.sent and not spent:
             ours = _refuse_time(engine, connection, shown, intent, ours)
         # A row that has hiTask's number is no new one, even if what was known of it got lost.
         known = local is not None and local.id == shown.item.id
         if view.direct or shown.base is not None or not known:
             older = known or _maybe_older(intent, shown.values)
-            proven = _proven(shown, intent, before, ours, view, spent=spent, maybe_older=older)
+            proven = _proven(
+                *(shown, intent, before, ours, view), spent=spent, direct=direct, maybe_older=older
+            )
     if ours is not None:
         ours = _with_its_total(connection, shown, ours, proven, view)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
@@ -90,8 +96,21 @@ def merge_row(
         settled = _agreed(shown, log) - unsent - local.unreadable.keys()
         view.writes.set(table, shown.guid, {c: shown.values[c] for c in settled})
     if intent is not None:
-        arrival = Arrival(intent, before, shown.values, log, unsent, view.direct, spent)
+        arrival = Arrival(intent, before, shown.values, log, unsent, direct, spent)
         finish_write(engine, connection, arrival)
+
+
+def _is_answer(shown: Shown, intent: Intent, view: View) -> bool:
+    """Whether a read shows what hiTask made of a write that it answered with OK alone.
+
+    By the version, or else by having been sent again and again: what is not as it was sent would be
+    taken for someone else's edit each time, and go out for ever.
+    """
+    if intent.op != "update" or intent.guid not in view.accepted or shown.base is None:
+        return False
+    before, now = shown.base.version, shown.values.get("version")
+    only_ours = before is not None and now is not None and bool(now == before + 1)
+    return only_ours or intent.attempt >= ATTEMPTS
 
 
 def _with_its_total(
@@ -107,11 +126,13 @@ def _with_its_total(
     return ours
 
 
-def _has_spent(shown: Shown, intent: Intent, before: Values | None, view: View) -> bool:
+def _has_spent(
+    shown: Shown, intent: Intent, before: Values | None, view: View, *, direct: bool
+) -> bool:
     """Whether a total that a write sent is part of hiTask's now."""
     looked_up = view.spent.get(shown.item.id)
     return SPENT in intent.sent and total_arrived(
-        intent, before, shown.values, direct=view.direct, looked_up=looked_up
+        intent, before, shown.values, direct=direct, looked_up=looked_up
     )
 
 
@@ -123,6 +144,7 @@ def _proven(
     view: View,
     *,
     spent: bool,
+    direct: bool,
     maybe_older: bool,
 ) -> Values:
     """The base that the outcome of a write proves."""
@@ -134,7 +156,7 @@ def _proven(
         shown.values,
         ours,
         columns_edited_after(table, view.log_of(shown), intent.last_seq),
-        direct=view.direct,
+        direct=direct,
         maybe_older=shown.base is None and maybe_older,
     )
     if SPENT in intent.sent:

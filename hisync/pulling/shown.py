@@ -103,6 +103,7 @@ class View:
         spent: what was looked up about totals with lost answers, by the item's id.
         waiting: the minutes that unsent entries add to items that have no row yet, by its key.
         blank: whether the mirror held nothing before this answer, so that nothing was looked for.
+        accepted: the rows whose write hiTask answered with OK but not with the item.
         writes: what is to be written.
     """
 
@@ -114,6 +115,7 @@ class View:
     spent: Mapping[int, bool] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     blank: bool = False
+    accepted: Collection[str] = ()
     writes: Writes = field(default_factory=Writes)
 
     def log_of(self, shown: Shown) -> Sequence[Change]:

@@ -87,6 +87,45 @@ def test_a_create_that_was_answered_with_ok_is_not_made_again(
     assert world.changes() == [("insert", "rejected")]
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_what_a_server_makes_of_an_update_that_it_answers_with_ok_is_not_sent_for_ever(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    world = new_world(items=5, traits=["answers_item=false", f"version_step={step}"])
+    read = endpoints_items._values
+
+    def in_small_letters(call: Any) -> dict[str, object]:
+        values = read(call)
+        return values | {"tags": str(values["tags"]).lower()} if "tags" in values else values
+
+    monkeypatch.setattr(endpoints_items, "_values", in_small_letters)
+    world.sync()
+    guid = world.one("SELECT guid FROM tasks LIMIT 1")["guid"]
+    world.sql("UPDATE tasks SET tags = '[\"Home\"]' WHERE guid = ?", guid)
+    for _ in range(3):
+        world.sync()
+    assert world.sync().waiting == {}
+    assert world.one("SELECT tags FROM tasks WHERE guid = ?", guid) == {"tags": '["home"]'}
+    assert world.changes() == [("update", "done" if step == 1 else "rejected")]
+
+
+@pytest.mark.parametrize("delta", ["delta=true", "delta=false", "stubs=false"])
+def test_an_update_that_is_answered_with_ok_and_not_taken_is_refused(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, delta: str
+) -> None:
+    world = new_world(items=5, traits=["answers_item=false", delta])
+    monkeypatch.setattr(
+        world.service.model, "update", lambda number, user, **_: world.service.model.item(number, user)
+    )
+    world.sync()
+    before = world.one("SELECT guid, priority FROM tasks LIMIT 1")
+    world.sql("UPDATE tasks SET priority = 31000 WHERE guid = ?", before["guid"])
+    world.sync()
+    world.sync()
+    assert world.changes() == [("update", "rejected")]
+    assert world.one("SELECT guid, priority FROM tasks WHERE guid = ?", before["guid"]) == before
+
+
 def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> None:
     world = new_world(items=5, traits=IGNORES_GUIDS)
     world.sync()
