@@ -28,7 +28,7 @@ from hisync.api.answers import (
 from hisync.api.auth import Credentials, PasswordEncoding
 from hisync.api.connection import Connection, Grant, Settle
 from hisync.api.decode import TimeUnit
-from hisync.api.encode import encode_changes, encode_new
+from hisync.api.encode import emptied, encode_changes, encode_new
 from hisync.api.history import Posted, decode_history, decode_posted
 from hisync.api.outcomes import PARAMETER_MISSING, Answer
 from hisync.api.people import decode_groups, decode_people, decode_person, decode_tags
@@ -39,6 +39,7 @@ from hisync.items import Item, Values
 _T = TypeVar("_T")
 
 _ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
+_UNREADABLE: Final = frozenset({5, 6})  # an invalid format, invalid data
 
 
 def _grant_freely(_cause: str) -> None: ...
@@ -101,6 +102,7 @@ class HiTask:
         self._connection.folder = folder
         self._time_unit: TimeUnit = time_unit
         self._wants_title = False
+        self._knows_null = True
         self._reported: set[str] = set()
         self._log: Any = structlog.get_logger("hisync.api")
 
@@ -291,6 +293,28 @@ class HiTask:
             parent_id=parent_id,
             time_unit=self._time_unit,
         )
+        nulls = emptied(changes, encoded)
+        blank = encoded | dict.fromkeys(nulls, "")
+        encoded = encoded if self._knows_null else blank
+        try:
+            item = self._update(id, guid, title, encoded)
+        except RefusedError as error:
+            # That the text `null` empties a field is assumed: a server may want an empty one.
+            if error.code not in _UNREADABLE or encoded == blank:
+                raise
+            item = self._update(id, guid, title, blank)
+            self._knows_null = False
+        if item is not None and any(item.values.get(c) == "null" for c in nulls.values()):
+            self._knows_null = False  # it took the text for what it says: whoever sends it again
+        return item
+
+    def _update(
+        self,
+        id: int,  # noqa: A002
+        guid: str,
+        title: str | None,
+        encoded: dict[str, str],
+    ) -> Item | None:
         # An unchanged title sent along would undo a rename that happened since it was read.
         brief = {"id": str(id), **encoded}
         whole = {"guid": guid} | ({} if title is None else {"title": title}) | brief

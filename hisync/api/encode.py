@@ -2,7 +2,7 @@
 
 A value that hiTask could misread is a `ValueError` here, never a guess there.
 
-Public: `encode_changes`, `encode_new`, `wire_precision`.
+Public: `encode_changes`, `encode_new`, `emptied`, `wire_precision`.
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ def encode_new(
         time_unit=time_unit,
     )
     return {"guid": guid, "category": str(category), **encoded}
+
+
+def emptied(changes: Values, form: Mapping[str, str]) -> dict[str, str]:
+    """The columns that a form empties with the text `null`, by the wire's names."""
+    names = {_SENDABLE[column].wire: column for column, value in changes.items() if value is None}
+    return {wire: column for wire, column in names.items() if form.get(wire) == _NULL}
 
 
 def wire_precision(field: Field, value: Value, *, is_all_day: bool = False) -> Value:

@@ -155,7 +155,7 @@ def _proven(
         intent.sent,
         shown.values,
         ours,
-        columns_edited_after(table, view.log_of(shown), intent.last_seq),
+        columns_edited_after(table, view.log_of(shown), intent.last_seq) | _not_emptied(shown, intent),
         direct=direct,
         maybe_older=shown.base is None and maybe_older,
     )
@@ -163,6 +163,16 @@ def _proven(
         # Part of hiTask's total, or not: what else people added here is what is left to send.
         proven[SPENT] = (intent.sent if spent else before or {}).get(SPENT)
     return proven
+
+
+def _not_emptied(shown: Shown, intent: Intent) -> set[str]:
+    """The columns that were emptied with the text `null`, which hiTask took for what it says.
+
+    They are sent again, in another form, a limited number of times.
+    """
+    if intent.attempt >= ATTEMPTS:
+        return set()
+    return {c for c, sent in intent.sent.items() if sent is None and shown.values.get(c) == "null"}
 
 
 def _agreed(shown: Shown, log: Sequence[Change]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -221,6 +222,30 @@ def test_a_server_that_asks_for_guid_and_title_gets_them_from_then_on(code: int)
     update(api, {"title": "New"})
     assert service.last_form == {"id": "7", "guid": "g", "title": "New"}
     assert service.paths.count("PUT /item/7") == 3
+
+
+def test_a_server_that_takes_null_for_a_text_gets_an_empty_one_from_then_on() -> None:
+    service = Service(wire_item(7, message="null"), wire_item(7))
+    api = connect(service)
+    for _ in range(2):
+        clear(api)
+    assert [message_in(r) for r in service.sent("/item/7")] == ["null", ""]
+
+
+def test_a_server_that_refuses_null_gets_an_empty_text() -> None:
+    service = Service(error(400, 6), wire_item(7))
+    api = connect(service)
+    for _ in range(2):
+        clear(api)
+    assert [message_in(r) for r in service.sent("/item/7")] == ["null", "", ""]
+
+
+def clear(api: HiTask) -> None:
+    api.send_update(7, "g", {"message": None}, is_all_day=False, zone=UTC, title="T")
+
+
+def message_in(request: httpx.Request) -> str:
+    return dict(parse_qsl(request.content.decode(), keep_blank_values=True))["message"]
 
 
 def test_another_missing_parameter_teaches_nothing() -> None:

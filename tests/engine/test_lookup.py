@@ -109,6 +109,28 @@ def test_what_a_server_makes_of_an_update_that_it_answers_with_ok_is_not_sent_fo
     assert world.changes() == [("update", "done" if step == 1 else "rejected")]
 
 
+def test_a_text_is_emptied_where_null_is_taken_for_what_it_says(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(items=5)
+    read = endpoints_items._values
+
+    def literally(call: Any) -> dict[str, object]:
+        said = call.request.form.get("message")
+        return read(call) | ({"message": said} if said == "null" else {})
+
+    monkeypatch.setattr(endpoints_items, "_values", literally)
+    world.sync()
+    guid = world.one("SELECT guid FROM tasks LIMIT 1")["guid"]
+    world.sql("UPDATE tasks SET message = 'm' WHERE guid = ?", guid)
+    world.sync()
+    world.sql("UPDATE tasks SET message = NULL WHERE guid = ?", guid)
+    world.sync()
+    assert not world.one("SELECT message FROM tasks WHERE guid = ?", guid)["message"]
+    assert not next(i for i in world.service.model.items() if i.guid == guid).get("message")
+    assert world.changes() == [("update", "done"), ("update", "done")]
+
+
 @pytest.mark.parametrize("delta", ["delta=true", "delta=false", "stubs=false"])
 def test_an_update_that_is_answered_with_ok_and_not_taken_is_refused(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, delta: str
