@@ -30,7 +30,7 @@ from hisync.api.connection import Connection, Grant, Settle
 from hisync.api.decode import TimeUnit
 from hisync.api.encode import emptied, encode_changes, encode_new
 from hisync.api.history import Posted, decode_history, decode_posted
-from hisync.api.outcomes import PARAMETER_MISSING, Answer
+from hisync.api.outcomes import ENDPOINT_DEPRECATED, PARAMETER_MISSING, Answer
 from hisync.api.people import decode_groups, decode_people, decode_person, decode_tags
 from hisync.comment import Unit
 from hisync.errors import GoneError, HisyncError, RefusedError, ServiceError
@@ -39,7 +39,13 @@ from hisync.items import Item, Values
 _T = TypeVar("_T")
 
 _ASKS_FOR_MORE: Final = frozenset({PARAMETER_MISSING, 104})
+_OWN: Final = "/item/{}"
+_COLLECTION: Final = "/item"
 _UNREADABLE: Final = frozenset({5, 6})  # an invalid format, invalid data
+
+
+def _no_such_path(error: ServiceError) -> bool:
+    return error.status in {405, 501} or error.code == ENDPOINT_DEPRECATED
 
 
 def _grant_freely(_cause: str) -> None: ...
@@ -103,6 +109,7 @@ class HiTask:
         self._time_unit: TimeUnit = time_unit
         self._wants_title = False
         self._knows_null = True
+        self._put_path: str | None = None  # the form of its path that this server was seen to know
         self._reported: set[str] = set()
         self._log: Any = structlog.get_logger("hisync.api")
 
@@ -318,13 +325,20 @@ class HiTask:
         # An unchanged title sent along would undo a rename that happened since it was read.
         brief = {"id": str(id), **encoded}
         whole = {"guid": guid} | ({} if title is None else {"title": title}) | brief
+        if self._put_path == _COLLECTION:
+            return self._put(id, whole, _COLLECTION)
         if self._wants_title:
             return self._put(id, whole)
         try:
-            return self._put(id, brief)
-        except RefusedError as error:
+            answer = self._put(id, brief)
+        except (GoneError, RefusedError) as error:
+            if self._put_path is None and (isinstance(error, GoneError) or _no_such_path(error)):
+                return self._put_elsewhere(id, whole, error)
             if error.code not in _ASKS_FOR_MORE:
                 raise
+        else:
+            self._put_path = _OWN
+            return answer
         answer = self._put(id, whole)
         self._wants_title = True  # only now: it might have been something else that lacked
         return answer
@@ -397,11 +411,24 @@ class HiTask:
         finally:
             self._connection.auth.forget_session()
 
-    def _put(self, number: int, form: dict[str, str]) -> Item | None:
+    def _put_elsewhere(self, number: int, whole: dict[str, str], error: ServiceError) -> Item | None:
+        """The documented form of a change, where the one that the web client uses is not known.
+
+        Raises:
+            ServiceError: the first error, if this form is not known either.
+        """
+        try:
+            answer = self._put(number, whole, _COLLECTION)
+        except (GoneError, RefusedError):
+            raise error from None
+        self._put_path, self._wants_title = _COLLECTION, True
+        return answer
+
+    def _put(self, number: int, form: dict[str, str], path: str = _OWN) -> Item | None:
         def decode(answer: Answer) -> Item | None:
             return self._decode_written(answer, number)
 
-        return self._connection.call("PUT", f"/item/{number}", "update", decode, form=form)
+        return self._connection.call("PUT", path.format(number), "update", decode, form=form)
 
     def _restore(self, params: dict[str, str], expected_id: int | None) -> Item | None:
         def decode(answer: Answer) -> Item | None:

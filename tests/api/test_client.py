@@ -248,6 +248,30 @@ def message_in(request: httpx.Request) -> str:
     return dict(parse_qsl(request.content.decode(), keep_blank_values=True))["message"]
 
 
+@pytest.mark.parametrize("unknown", [error(404, 1), error(404), error(405), error(400, 86)])
+def test_a_server_without_a_path_for_each_item_is_changed_as_documented(unknown: Any) -> None:
+    service = Service(unknown, wire_item(7))
+    api = connect(service)
+    for _ in range(2):
+        clear(api)
+    assert service.paths[1:] == ["PUT /item/7", "PUT /item", "PUT /item"]
+    assert service.last_form == {"id": "7", "guid": "g", "title": "T", "message": "null"}
+    assert api.sends_title
+
+
+def test_an_item_that_is_gone_is_gone_in_either_form() -> None:
+    service = Service(wire_item(7), error(404, 1))
+    api = connect(service)
+    clear(api)
+    with pytest.raises(GoneError):
+        clear(api)
+    assert service.paths[1:] == ["PUT /item/7", "PUT /item/7"]
+    fresh = connect(Service(error(404, 1), error(405)))
+    with pytest.raises(GoneError):
+        clear(fresh)
+    assert not fresh.sends_title
+
+
 def test_another_missing_parameter_teaches_nothing() -> None:
     service = Service(error(400, 4, "something is mandatory"))
     api = connect(service)
