@@ -56,6 +56,8 @@ def decode_posted(answer: Answer) -> Posted:
         payload = payload[0]
     if not isinstance(payload, dict):
         raise RetryLaterError(NOT_AN_ANSWER, status=200)
+    if "category" in payload:
+        return Posted(None, None)  # the item that it was said on, whose number is not the comment's
     number = _number(payload.get("id"))
     if number is None and not answer.is_plain_ok:
         raise RetryLaterError(NOT_AN_ANSWER, status=200)

@@ -65,6 +65,7 @@ def test_a_comment_is_sent_with_its_sender() -> None:
         ([{"id": 5, "time": "2026-03-02T09:00:00Z"}], Posted(5, datetime(2026, 3, 2, 9, 0))),
         ({"response_status": 0}, Posted(None, None)),
         ({"id": 5, "time_create": 17}, Posted(5, None)),
+        ({"id": 7, "title": "T", "category": 1, "last_comment_id": 5}, Posted(None, None)),
     ],
 )
 def test_answers_to_a_comment(payload: Any, posted: Posted) -> None:
