@@ -31,7 +31,6 @@ from hisync.pushing.refusal import refuse_claim
 from hisync.reading import Reading, fetch_changes, fetch_everything
 from hisync.timekeeping.observed import catch_up
 
-
 LOOKS: Final = 3
 """Answers that lack what hiTask said it had made after which it is not waited for any more."""
 

@@ -411,7 +411,9 @@ class HiTask:
         finally:
             self._connection.auth.forget_session()
 
-    def _put_elsewhere(self, number: int, whole: dict[str, str], error: ServiceError) -> Item | None:
+    def _put_elsewhere(
+        self, number: int, whole: dict[str, str], error: ServiceError
+    ) -> Item | None:
         """The documented form of a change, where the one that the web client uses is not known.
 
         Raises:

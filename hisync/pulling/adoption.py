@@ -30,9 +30,9 @@ def adopt(
 ) -> dict[int, str]:
     """The rows that these items are although their guid says otherwise, by the item's id.
 
-    By a guid in other letters, by the number that hiTask answered, or by what was sent: then only what is new to the mirror, was made
-    by this account since the request, and has every value that was sent is taken for the outcome
-    of a create; each create for one item.
+    By a guid in other letters, by the number that hiTask answered, or by what was sent: then only
+    what is new to the mirror, was made by this account since the request, and has every value that
+    was sent is taken for the outcome of a create; each create for one item.
     """
     created = [intent for intent in pending.values() if intent.op == "create"]
     shown = {item.guid for item in items} if created else set()

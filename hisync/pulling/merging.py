@@ -155,7 +155,8 @@ def _proven(
         intent.sent,
         shown.values,
         ours,
-        columns_edited_after(table, view.log_of(shown), intent.last_seq) | _not_emptied(shown, intent),
+        columns_edited_after(table, view.log_of(shown), intent.last_seq)
+        | _not_emptied(shown, intent),
         direct=direct,
         maybe_older=shown.base is None and maybe_older,
     )

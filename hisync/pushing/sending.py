@@ -21,6 +21,9 @@ from hisync.pushing.claim import Claim
 # A deletion that hiTask calls unknown is asked for by the other form next time.
 _OTHER_FORM: Final = 2
 
+# Not trouble that passes: it answers, but not with preferences.
+_NO_ZONE: Final = frozenset({(200, None), (501, None), (501, 100)})
+
 
 def send_claim(engine: Engine, claimed: Claim) -> Item | int | None:
     """Make the request; no transaction may be open.
@@ -81,7 +84,11 @@ def _asked_zone(engine: Engine, known: str | None) -> str:
     except ServiceError as error:
         if isinstance(error, StopError) and error.code != KEY_LACKS_PERMISSION:
             raise
-        if known is None and isinstance(error, RetryLaterError):
+        if (
+            known is None
+            and isinstance(error, RetryLaterError)
+            and (error.status, error.code) not in _NO_ZONE
+        ):
             raise
         engine.log.warning("time_zone_unreadable", reason=str(error), used=known or "UTC")
         return known or "UTC"

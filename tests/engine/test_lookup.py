@@ -137,7 +137,9 @@ def test_an_update_that_is_answered_with_ok_and_not_taken_is_refused(
 ) -> None:
     world = new_world(items=5, traits=["answers_item=false", delta])
     monkeypatch.setattr(
-        world.service.model, "update", lambda number, user, **_: world.service.model.item(number, user)
+        world.service.model,
+        "update",
+        lambda number, user, **_: world.service.model.item(number, user),
     )
     world.sync()
     before = world.one("SELECT guid, priority FROM tasks LIMIT 1")

@@ -404,6 +404,16 @@ def test_the_first_pull_knows_already_what_day_it_was(new_world: MakeWorld) -> N
     }
 
 
+def test_days_go_out_where_no_preferences_are_to_be_had(new_world: MakeWorld) -> None:
+    world = new_world(items=0)
+    fault = Fault("status", "GET", "/user/preferences", status=501, count=0)
+    world.service.faults.add(fault)
+    world.sync()
+    world.sql("INSERT INTO tasks (title, is_all_day, due_date) VALUES ('T', true, '2026-05-01')")
+    world.sync()
+    assert world.changes() == [("insert", "done")]
+
+
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_zone_that_cant_be_read_stops_nothing(new_world: MakeWorld, status: int) -> None:
     world = new_world()
