@@ -32,10 +32,20 @@ def sync(
         bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
     allow_removals: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Carry out up to N removals that are held.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Carry out held removals, if they are N at most.",
+        ),
     ] = 0,
     allow_deletes: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Carry out up to N deletions that are held.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Carry out held deletions, if they are N at most.",
+        ),
     ] = 0,
 ) -> None:
     """One full cycle now: fetch, merge, send. Ends with a summary."""
@@ -182,7 +192,8 @@ def _print_preview(planned: Preview) -> None:
     for table, number in planned.pulled.held.items():
         typer.echo(f"would hold {number} removals from {table}")
     for step in planned.steps:
-        typer.echo(f"would send {_call(step.send)} ({step.table} {step.guid})")
+        for send in (step.send, *step.rest):
+            typer.echo(f"would send {_call(send)} ({step.table} {step.guid})")
     for said in planned.comments:
         call = "DELETE" if said.op == "delete" else "POST"
         text = "" if said.op == "delete" else f" {said.comment.message!r}"

@@ -99,7 +99,8 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
             dialect.refuse_edits(connection, words)
         check_capture(connection)
         _warn_of_taken_names(connection)
-    structlog.get_logger("hisync").info("schema_upgraded", before=before, after=head())
+    if before != head():
+        structlog.get_logger("hisync").info("schema_upgraded", before=before, after=head())
     return before, head()
 
 

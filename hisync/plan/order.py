@@ -35,6 +35,7 @@ class Step:
         last_seq: the newest change that is included.
         attempts: how often its changes were sent already.
         carries: the changes that are included; what planning has ended is not among them.
+        rest: what will be asked for the row after that, as far as can be seen.
         deletion: whether it goes by `safety.max_push_deletes`.
     """
 
@@ -45,6 +46,7 @@ class Step:
     last_seq: int
     attempts: int
     carries: Sequence[int] = ()
+    rest: Sequence[Send] = ()
 
     @property
     def deletion(self) -> bool:

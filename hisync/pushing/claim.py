@@ -174,7 +174,8 @@ def _plan(
     if ours is not None and base is not None:
         # A total that someone wrote over was counted anew already.
         ours = {**ours, **{c: base.get(c) for c in refused if c != SPENT}}
-    send = _first_send(candidate, base, ours)
+    sends = _sends(candidate, base, ours)
+    send = sends[0] if sends else None
     verdict = Refusal()
     if send is not None:
         verdict = check(
@@ -192,7 +193,8 @@ def _plan(
         reject_entries(engine, connection, every, verdict.columns[SPENT])
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
-    return _step(engine, connection, candidate, send, verdict, log)
+    step = _step(engine, connection, candidate, send, verdict, log)
+    return step and replace(step, rest=(*step.rest, *sends[1:]))
 
 
 def _has_vanished(candidate: Candidate) -> bool:
@@ -234,13 +236,10 @@ def _refuse_stray(
     block(engine, connection, candidate.log, why)
 
 
-def _first_send(candidate: Candidate, base: Values | None, ours: Values | None) -> Send | None:
-    """The first request that brings hiTask, which is at the base, to the local state."""
+def _sends(candidate: Candidate, base: Values | None, ours: Values | None) -> list[Send]:
+    """The requests in turn that bring hiTask, which is at the base, to the local state."""
     actions = plan_row(Row(candidate.table, base, ours, base), Policy())
-    sends = [
-        a for a in actions if isinstance(a, SendCreate | SendUpdate | SendArchive | SendDelete)
-    ]
-    return sends[0] if sends else None
+    return [a for a in actions if isinstance(a, SendCreate | SendUpdate | SendArchive | SendDelete)]
 
 
 def _step(
@@ -259,18 +258,20 @@ def _step(
             block(engine, connection, log, verdict.waits)
             return None
         send = rest  # the move alone waits
-    send = _one_thing(send)
+    first = _one_thing(send)
     unblock(engine, connection, log)
     values = candidate.local.values if candidate.local else candidate.before or {}
-    carried = _carried(log, candidate.entries, send)
+    carried = _carried(log, candidate.entries, first)
+    spends = first is not send or (isinstance(send, SendCreate) and candidate.spends)
     return Step(
         table=candidate.table,
         guid=candidate.guid,
-        send=send,
+        send=first,
         parent=values.get("parent_guid"),
         last_seq=max((c.seq for c in carried), default=0) or state.load(connection).folded_seq,
         attempts=max((c.attempts for c in carried), default=0),
         carries=tuple(c.seq for c in carried),
+        rest=(SendUpdate({SPENT: candidate.total}),) if spends else (),
     )
 
 

@@ -25,6 +25,7 @@ from hisync.errors import (
     UnreachableError,
     WrongAccountError,
 )
+from hisync.items import Item
 
 from .service import ACCOUNT, Service, connect, error, wire_item
 
@@ -186,7 +187,7 @@ def test_a_create() -> None:
     item = connect(service).send_create(
         "g-9", 1, {"title": "Ünï & 🎉", "parent_guid": "p"}, parent_id=3, zone=UTC
     )
-    assert item is not None
+    assert isinstance(item, Item)
     assert (item.id, item.guid) == (9, "g-9")
     assert service.paths[-1] == "POST /item"
     assert service.last_form == {

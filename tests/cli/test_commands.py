@@ -40,6 +40,20 @@ def test_a_dry_run_names_each_call_and_changes_nothing(site: Site) -> None:
     assert "not yet" in {item.title for item in site.model.items()}
 
 
+def test_a_dry_run_names_all_calls_for_a_row(site: Site) -> None:
+    site.run("sync")
+    guid = "00000000-0000-4000-8000-00000000000a"
+    site.sql(f"INSERT INTO tasks (guid, title, archived) VALUES ('{guid}', 'gone soon', true)")
+    site.sql(f"INSERT INTO time_entries (item_guid, minutes) VALUES ('{guid}', 5)")
+    lines = site.run("sync", "--dry-run").stdout.splitlines()
+    calls = [line.split()[2:4] for line in lines if line.startswith("would send")]
+    site.sandbox.service.reset_log()
+    site.run("sync")
+    made = [each for each in site.sandbox.service.log if each.method != "GET"]
+    assert calls == [["POST", "/item"], ["PUT", "/item"], ["POST", "/item/archive"]]
+    assert [each.method for each in made] == [method for method, _ in calls]
+
+
 def test_pull_only_fetches_and_keeps_local_edits_waiting(site: Site) -> None:
     site.run("sync")
     site.sql("INSERT INTO tasks (title) VALUES ('waits')")

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from hisync.errors import RetryLaterError, ServiceError, SlowDownError, StopError
+from hisync.items import Item
 from hisync.pull import pull
 from hisync.push import push
 from hisync.sandbox import LOGIN, Fault, SandboxTransport
@@ -677,7 +678,7 @@ def test_an_item_that_is_created_as_another_kind_moves_to_its_table(world: World
 
     def then_convert(*args: object, **options: object) -> object:
         made = send(*args, **options)  # type: ignore[arg-type]
-        assert made is not None
+        assert isinstance(made, Item)
         world.service.model.item(made.id).values["category"] = 4
         return replace(made, category=4)
 
