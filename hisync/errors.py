@@ -112,6 +112,10 @@ class RetryLaterError(ServiceError):
     """Trouble on the way or over there; whether a write happened is not known."""
 
 
+class SilentError(RetryLaterError):
+    """A success without a word: what became of a write has to be looked up."""
+
+
 class UnreachableError(RetryLaterError):
     """The connection was never made, so nothing happened over there."""
 

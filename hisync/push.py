@@ -22,6 +22,7 @@ from hisync.errors import (
     LookAgainError,
     RetryLaterError,
     ServiceError,
+    SilentError,
     SlowDownError,
     StopError,
     UnreachableError,
@@ -202,7 +203,8 @@ def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
         case RetryLaterError() as error:
             _look_up(engine, claimed, f"the answer was lost: {error}")
             pushed.unclear = True
-            pushed.failures += 1
+            # A server that answers writes with nothing is not in trouble, only short of words.
+            pushed.failures += not isinstance(error, SilentError)
         case LookAgainError() as error:
             _look_again(engine, claimed, error, pushed)
         case ServiceError() | ValueError() as error:

@@ -30,6 +30,7 @@ from hisync.errors import (
     RefusedError,
     RetryLaterError,
     ServiceError,
+    SilentError,
     SlowDownError,
     StopError,
     WaitLongError,
@@ -137,6 +138,8 @@ def read_answer(
         return kind(message, status=status, code=code, retry_after=wait)
     if status == _NO_CONTENT and not body:
         return Answer({"response_status": 0}, response.headers)
+    if not body:
+        return SilentError(f"{NOT_AN_ANSWER}: it is empty", status=status, retry_after=wait)
     if not readable:
         return RetryLaterError(NOT_AN_ANSWER, status=status, retry_after=wait)
     return Answer(payload, response.headers)

@@ -23,6 +23,7 @@ from hisync.errors import (
     RefusedError,
     RetryLaterError,
     ServiceError,
+    SilentError,
     SlowDownError,
     StopError,
     WaitLongError,
@@ -86,11 +87,17 @@ def test_without_a_code_the_status_decides(
     assert error.message
 
 
-@pytest.mark.parametrize("body", [b"", b"<html></html>", b'[{"id": 1', b'[{"id": 1}]]', b"\xff"])
+@pytest.mark.parametrize("body", [b" ", b"<html></html>", b'[{"id": 1', b'[{"id": 1}]]', b"\xff"])
 def test_a_200_that_is_no_json_is_no_answer(body: bytes) -> None:
     error = read(200, body)
     assert type(error) is RetryLaterError
     assert error.message == NOT_AN_ANSWER
+
+
+def test_a_200_without_a_body_says_nothing() -> None:
+    error = read(200, b"")
+    assert type(error) is SilentError
+    assert error.message == f"{NOT_AN_ANSWER}: it is empty"
 
 
 def test_a_200_with_an_unknown_code_was_not_carried_out() -> None:

@@ -150,6 +150,20 @@ def test_an_update_that_is_answered_with_ok_and_not_taken_is_refused(
     assert world.one("SELECT guid, priority FROM tasks WHERE guid = ?", before["guid"]) == before
 
 
+@pytest.mark.parametrize("write", ["POST /item", "PUT /item/*", "DELETE /item/*"])
+def test_a_server_that_answers_writes_with_nothing_is_looked_at_and_not_in_trouble(
+    world: World, write: str
+) -> None:
+    world.service.faults.add(f"{write}:empty:0")
+    world.sql("INSERT INTO tasks (title) VALUES ('1'), ('2'), ('3'), ('4'), ('5')")
+    rows = "guid IN (SELECT guid FROM tasks WHERE permission = 100 AND title <> ? LIMIT 5)"
+    world.sql(f"UPDATE tasks SET title = 'changed' WHERE {rows}", "a")
+    world.sql(f"DELETE FROM notes WHERE {rows.replace('tasks', 'notes')}", "a")
+    summary = world.sync()
+    assert (summary.trouble, summary.waiting, summary.rejected) == (None, {}, 0)
+    assert {state for _, state in world.changes()} == {"done"}
+
+
 def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> None:
     world = new_world(items=5, traits=IGNORES_GUIDS)
     world.sync()
