@@ -131,6 +131,8 @@ def _has_spent(
 ) -> bool:
     """Whether a total that a write sent is part of hiTask's now."""
     looked_up = view.spent.get(shown.item.id)
+    # Of what was read the history knows better: the total may be a colleague's, and ours not taken.
+    direct = view.direct or (direct and looked_up is not False)
     return SPENT in intent.sent and total_arrived(
         intent, before, shown.values, direct=direct, looked_up=looked_up
     )

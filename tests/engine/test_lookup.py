@@ -164,6 +164,26 @@ def test_a_server_that_answers_writes_with_nothing_is_looked_at_and_not_in_troub
     assert {state for _, state in world.changes()} == {"done"}
 
 
+def test_minutes_that_are_answered_with_ok_and_not_taken_are_refused_beside_a_colleagues(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=5, traits=["answers_item=false", "time_spent_writable=false"])
+    model = world.service.model
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'timed')", GUID)
+    world.sync()
+    world.sync()
+    (number,) = titled(world, "timed")
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 30)", GUID)
+    theirs = {"user": model.users[1], "time_spent": 15}
+    at_request(world, "send_update", lambda: model.update(number, **theirs))
+    for _ in range(3):
+        world.sync()
+    assert world.changes() == [("insert", "done"), ("insert", "rejected")]
+    entries = world.sql("SELECT minutes, source FROM time_entries WHERE item_guid = ?", GUID)
+    assert entries == [{"minutes": 15, "source": "observed"}]
+
+
 def test_two_equal_creates_with_lost_answers_stay_two(new_world: MakeWorld) -> None:
     world = new_world(items=5, traits=IGNORES_GUIDS)
     world.sync()
