@@ -183,6 +183,10 @@ class HiTask:
         """The text without the password, the API key and the session."""
         return self._connection.secrets.redact(text)
 
+    def take_null_for_text(self) -> None:
+        """A read shows that this server takes the text `null` for what it says."""
+        self._knows_null = False
+
     def reset(self) -> None:
         """Forget the session and a rejected login: the next request tries to log in again."""
         self._connection.auth.reset()

@@ -71,6 +71,10 @@ def merge_row(
             proven = _proven(
                 *(shown, intent, before, ours, view), spent=spent, direct=direct, maybe_older=older
             )
+            if again := _not_emptied(shown, intent):
+                # The client sees answers alone, and this one may have been OK, or lost.
+                engine.api.take_null_for_text()
+                proven = {**proven, **{column: shown.values[column] for column in again}}
     if ours is not None:
         ours = _with_its_total(connection, shown, ours, proven, view)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))

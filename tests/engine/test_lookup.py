@@ -109,10 +109,11 @@ def test_what_a_server_makes_of_an_update_that_it_answers_with_ok_is_not_sent_fo
     assert world.changes() == [("update", "done" if step == 1 else "rejected")]
 
 
+@pytest.mark.parametrize("answer", ["item", "ok", "lost", "nothing"])
 def test_a_text_is_emptied_where_null_is_taken_for_what_it_says(
-    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    world = new_world(items=5)
+    world = new_world(items=5, traits=["answers_item=false"] if answer == "ok" else [])
     read = endpoints_items._values
 
     def literally(call: Any) -> dict[str, object]:
@@ -125,7 +126,13 @@ def test_a_text_is_emptied_where_null_is_taken_for_what_it_says(
     world.sql("UPDATE tasks SET message = 'm' WHERE guid = ?", guid)
     world.sync()
     world.sql("UPDATE tasks SET message = NULL WHERE guid = ?", guid)
+    if answer == "lost":
+        world.service.faults.add("PUT /item/*:drop_after:1")
+    if answer == "nothing":
+        world.service.faults.add("PUT /item/*:empty:0")
     world.sync()
+    assert world.changes() == [("update", "done"), ("update", "done")]
+    assert world.sql("SELECT 1 FROM conflicts") == []
     assert not world.one("SELECT message FROM tasks WHERE guid = ?", guid)["message"]
     assert not next(i for i in world.service.model.items() if i.guid == guid).get("message")
     assert world.changes() == [("update", "done"), ("update", "done")]
