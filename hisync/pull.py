@@ -202,8 +202,19 @@ def _was_accepted(engine: Engine, connection: Connection, intent: Intent) -> boo
     accepted = state.load(connection).accepted or {}
     if intent.op != "update" or intent.guid not in accepted or intent.attempt < ATTEMPTS:
         return False
-    refuse_claim(engine, connection, intent, NOT_TAKEN)
+    # Some of the attempts may never have arrived, and reads may lag behind the one that did.
+    if not _is_waited_for(connection, intent):
+        refuse_claim(engine, connection, intent, NOT_TAKEN)
     return True
+
+
+def _is_waited_for(connection: Connection, intent: Intent) -> bool:
+    """Count one more look that did not show what hiTask said it did; whether more are made."""
+    accepted = state.load(connection).accepted or {}
+    entry = accepted[intent.guid]
+    looks = (entry["looks"] or 0) + 1
+    state.save(connection, accepted={**accepted, intent.guid: {**entry, "looks": looks}})
+    return bool(looks < LOOKS)
 
 
 def _was_created(engine: Engine, connection: Connection, intent: Intent) -> bool:
@@ -216,10 +227,7 @@ def _was_created(engine: Engine, connection: Connection, intent: Intent) -> bool
     entry = (memory.accepted or {}).get(intent.guid)
     if entry is None:
         return False
-    looks = (entry["looks"] or 0) + 1
-    if looks < LOOKS:
-        accepted = {**(memory.accepted or {}), intent.guid: {**entry, "looks": looks}}
-        state.save(connection, accepted=accepted)
+    if _is_waited_for(connection, intent):
         return True
     if memory.keeps_guid and entry["id"] is None:
         return False

@@ -151,8 +151,8 @@ def test_an_update_that_is_answered_with_ok_and_not_taken_is_refused(
     world.sync()
     before = world.one("SELECT guid, priority FROM tasks LIMIT 1")
     world.sql("UPDATE tasks SET priority = 31000 WHERE guid = ?", before["guid"])
-    world.sync()
-    world.sync()
+    for _ in range(3):
+        world.sync()
     assert world.changes() == [("update", "rejected")]
     assert world.one("SELECT guid, priority FROM tasks WHERE guid = ?", before["guid"]) == before
 
@@ -169,6 +169,40 @@ def test_a_server_that_answers_writes_with_nothing_is_looked_at_and_not_in_troub
     summary = world.sync()
     assert (summary.trouble, summary.waiting, summary.rejected) == (None, {}, 0)
     assert {state for _, state in world.changes()} == {"done"}
+
+
+def test_an_update_that_is_answered_with_ok_once_waits_for_a_read_that_lags_behind(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(items=5, traits=["answers_item=false"])
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'timed')", GUID)
+    world.sync()
+    world.sync()
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 30)", GUID)
+    world.service.faults.add(Fault("drop_before", "PUT", "/item/*", count=2))
+    api = world.engine.api
+    update, delta, cursor = api.send_update, api.fetch_delta, ""
+    lagging: list[Any] = []
+
+    def read(now: str) -> Any:
+        nonlocal cursor
+        cursor = now
+        return lagging.pop() if lagging else delta(now)
+
+    def write(*args: Any, **options: Any) -> Any:
+        before = delta(cursor)
+        answer = update(*args, **options)
+        lagging.append(before)
+        return answer
+
+    monkeypatch.setattr(api, "fetch_delta", read)
+    monkeypatch.setattr(api, "send_update", write)
+    for _ in range(3):
+        world.sync()
+    assert world.changes() == [("insert", "done"), ("insert", "done")]
+    entries = world.sql("SELECT minutes, source FROM time_entries WHERE item_guid = ?", GUID)
+    assert entries == [{"minutes": 30, "source": "local"}]
 
 
 def test_minutes_that_are_answered_with_ok_and_not_taken_are_refused_beside_a_colleagues(
