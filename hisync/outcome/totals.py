@@ -125,8 +125,15 @@ def lost_minutes(engine: Engine, claimed: Claim, item: Item, history: Iterable[U
         return 0  # ours never arrived, so it went over nothing
     # Someone may have come to the very number that we had sent, after us.
     ours = [index for index in same if seen[index][0] in {None, engine.api.account_id}] or same
-    theirs = [t for _, t in seen[: ours[-1] if ours else None] if t != sent]
-    return theirs[-1] - before if theirs else 0
+    # One of ours that got lost may have landed late: what was added to that holds our minutes.
+    lost, counted_from, total = 0, before, before
+    for index, (_, written) in enumerate(seen[: ours[-1] + 1] if ours else seen):
+        if index in ours:
+            lost += total - counted_from
+            counted_from = total = sent
+        elif written != sent:
+            total = written
+    return lost if ours else total - before
 
 
 def _ask(engine: Engine, claimed: Claim, base: Base, item: Item) -> bool:

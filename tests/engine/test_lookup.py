@@ -205,6 +205,30 @@ def test_an_update_that_is_answered_with_ok_once_waits_for_a_read_that_lags_behi
     assert entries == [{"minutes": 30, "source": "local"}]
 
 
+def test_minutes_that_landed_late_are_counted_once_beside_a_colleagues(new_world: MakeWorld) -> None:
+    world = new_world(items=5)
+    model = world.service.model
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'timed')", GUID)
+    world.sync()
+    world.sync()
+    (number,) = titled(world, "timed")
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 30)", GUID)
+    world.service.faults.add("PUT /item/*:drop_before:1")
+
+    def land() -> None:
+        """What was lost lands after all, and a colleague adds to it."""
+        model.update(number, user=model.user(LOGIN), time_spent=30)
+        model.update(number, user=model.user("tariq@example.com"), time_spent=45)
+
+    at_request(world, "send_update", lambda: at_request(world, "send_update", land))
+    for _ in range(3):
+        world.sync()
+    row = world.one("SELECT time_spent_minutes AS total FROM tasks WHERE guid = ?", GUID)
+    assert row == {"total": 45}
+    assert model.item(number, model.users[0]).get("time_spent") == 45
+
+
 def test_minutes_that_are_answered_with_ok_and_not_taken_are_refused_beside_a_colleagues(
     new_world: MakeWorld,
 ) -> None:
