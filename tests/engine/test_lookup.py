@@ -87,6 +87,19 @@ def test_a_create_that_was_answered_with_ok_is_not_made_again(
     assert world.changes() == [("insert", "rejected")]
 
 
+def test_a_create_that_was_answered_with_nothing_is_not_made_again_and_again(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS, faults=["POST /item:empty:0"])
+    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
+    for _ in range(5):
+        world.sync()
+    assert len(titled(world, "new")) == 1
+    assert world.changes() == [("insert", "rejected")]
+
+
 @pytest.mark.parametrize("step", [1, 3])
 def test_what_a_server_makes_of_an_update_that_it_answers_with_ok_is_not_sent_for_ever(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, step: int
