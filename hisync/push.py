@@ -203,7 +203,8 @@ def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
         case RetryLaterError() as error:
             _look_up(engine, claimed, f"the answer was lost: {error}")
             if isinstance(error, SilentError) and claimed.intent.op == "create":
-                _accept(engine, claimed, None)  # a success, if it says no more: as likely made as not
+                # It says success, if no more: it may well have been made.
+                _accept(engine, claimed, None)
             pushed.unclear = True
             # A server that answers writes with nothing is not in trouble, only short of words.
             pushed.failures += not isinstance(error, SilentError)

@@ -218,7 +218,9 @@ def test_an_update_that_is_answered_with_ok_once_waits_for_a_read_that_lags_behi
     assert entries == [{"minutes": 30, "source": "local"}]
 
 
-def test_minutes_that_landed_late_are_counted_once_beside_a_colleagues(new_world: MakeWorld) -> None:
+def test_minutes_that_landed_late_are_counted_once_beside_a_colleagues(
+    new_world: MakeWorld,
+) -> None:
     world = new_world(items=5)
     model = world.service.model
     world.sync()
