@@ -69,12 +69,12 @@ def merge_row(
         if view.direct or shown.base is not None or not known:
             older = known or _maybe_older(intent, shown.values)
             proven = _proven(
-                *(shown, intent, before, ours, view), spent=spent, direct=direct, maybe_older=older
+                engine,
+                *(shown, intent, before, ours, view),
+                spent=spent,
+                direct=direct,
+                maybe_older=older,
             )
-            if again := _not_emptied(shown, intent):
-                # The client sees answers alone, and this one may have been OK, or lost.
-                engine.api.take_null_for_text()
-                proven = {**proven, **{column: shown.values[column] for column in again}}
     if ours is not None:
         ours = _with_its_total(connection, shown, ours, proven, view)
     row = Row(table, proven, ours, shown.values, last_edits(table, log))
@@ -143,6 +143,7 @@ def _has_spent(
 
 
 def _proven(
+    engine: Engine,
     shown: Shown,
     intent: Intent,
     before: Values | None,
@@ -154,18 +155,21 @@ def _proven(
     maybe_older: bool,
 ) -> Values:
     """The base that the outcome of a write proves."""
-    table = shown.item.table
+    table, again = shown.item.table, _not_emptied(shown, intent)
     proven = base_after_write(
         table,
         before,
         intent.sent,
         shown.values,
         ours,
-        columns_edited_after(table, view.log_of(shown), intent.last_seq)
-        | _not_emptied(shown, intent),
+        columns_edited_after(table, view.log_of(shown), intent.last_seq),
         direct=direct,
         maybe_older=shown.base is None and maybe_older,
     )
+    if again:
+        # The client sees answers alone, and this one may have been OK, or lost.
+        engine.api.take_null_for_text()
+        proven |= {column: shown.values[column] for column in again}
     if SPENT in intent.sent:
         # Part of hiTask's total, or not: what else people added here is what is left to send.
         proven[SPENT] = (intent.sent if spent else before or {}).get(SPENT)
