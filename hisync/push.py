@@ -200,14 +200,15 @@ def _put_up_with(engine: Engine, sent: _Sent, pushed: Pushed) -> None:
         case SlowDownError() | UnreachableError() as error:
             _wait(engine, claimed, str(error))  # it is known that nothing happened
             pushed.trouble = error
+        case SilentError() as error:
+            # It says success, if no more: such a server is not in trouble, only short of words.
+            _look_up(engine, claimed, str(error))
+            _accept(engine, claimed, None)
+            pushed.unclear = True
         case RetryLaterError() as error:
             _look_up(engine, claimed, f"the answer was lost: {error}")
-            if isinstance(error, SilentError) and claimed.intent.op == "create":
-                # It says success, if no more: it may well have been made.
-                _accept(engine, claimed, None)
             pushed.unclear = True
-            # A server that answers writes with nothing is not in trouble, only short of words.
-            pushed.failures += not isinstance(error, SilentError)
+            pushed.failures += 1
         case LookAgainError() as error:
             _look_again(engine, claimed, error, pushed)
         case ServiceError() | ValueError() as error:

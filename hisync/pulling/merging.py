@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.endings import end
 from hisync.engine import Engine
-from hisync.items import DATE_TYPES, SPENT, Values, fields_of
+from hisync.items import DATE_TYPES, SPENT, Values, fields_of, same_value
 from hisync.mirror import changes
 from hisync.mirror.base import base_values
 from hisync.mirror.intents import Intent
@@ -84,6 +84,7 @@ def merge_row(
     left = local.unreadable if local is not None and moved else {}
     unsent -= left.keys()
     view.writes.conflicts += _lost_columns(shown, local, log)
+    view.writes.conflicts += _not_shown(shown, before, unsent, read=direct and not view.direct)
     waiting = 0
     if local is None:  # should it come back
         carried = intent.last_seq if intent is not None and spent else 0
@@ -230,6 +231,29 @@ def _lost_columns(
             policy="remote",
         )
         for column in sorted(homeless)
+    ]
+
+
+def _not_shown(
+    shown: Shown, before: Values | None, unsent: Collection[str], *, read: bool
+) -> list[ConflictRecord]:
+    """What was sent and is not what the item shows, where a read is taken for the answer.
+
+    It may be someone else's value as well as what hiTask made of ours, so ours is kept.
+    """
+    if shown.intent is None or before is None or not read:
+        return []
+    fields = fields_of(shown.item.table)
+    return [
+        ConflictRecord(
+            *(shown.item.table, shown.guid, column, before.get(column), ours, stored),
+            resolution="remote",
+            policy="remote",
+        )
+        for column, ours in shown.intent.sent.items()
+        if column in fields and column != SPENT and column not in unsent
+        if not same_value(fields[column], stored := shown.values.get(column), ours)
+        if not same_value(fields[column], stored, before.get(column))
     ]
 
 

@@ -122,6 +122,30 @@ def test_what_a_server_makes_of_an_update_that_it_answers_with_ok_is_not_sent_fo
     assert world.changes() == [("update", "done" if step == 1 else "rejected")]
 
 
+@pytest.mark.parametrize("answer", ["ok", "nothing"])
+def test_a_value_that_was_answered_with_ok_and_is_not_shown_is_kept(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """A colleague's value in the one step of the version looks as if hiTask had made it of ours."""
+    world = new_world(items=5, traits=["answers_item=false"] if answer == "ok" else [])
+    model, ann = world.service.model, world.service.model.user(LOGIN)
+    update = model.update
+
+    def of_a_colleague(number: int, **_: Any) -> Any:
+        return update(number, user=ann, priority=22222)
+
+    monkeypatch.setattr(model, "update", of_a_colleague)
+    world.sync()
+    if answer == "nothing":
+        world.service.faults.add("PUT /item/*:empty:0")
+    guid = world.one("SELECT guid FROM tasks LIMIT 1")["guid"]
+    world.sql("UPDATE tasks SET priority = 31000 WHERE guid = ?", guid)
+    world.sync()
+    conflict = world.one("SELECT field, local_value, remote_value FROM conflicts")
+    assert conflict == {"field": "priority", "local_value": "31000", "remote_value": "22222"}
+    assert world.sync().waiting == {}
+
+
 @pytest.mark.parametrize("answer", ["item", "ok", "lost", "nothing"])
 def test_a_text_is_emptied_where_null_is_taken_for_what_it_says(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, answer: str
@@ -255,8 +279,8 @@ def test_minutes_that_are_answered_with_ok_and_not_taken_are_refused_beside_a_co
     world.sync()
     (number,) = titled(world, "timed")
     world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 30)", GUID)
-    theirs = {"user": model.users[1], "time_spent": 15}
-    at_request(world, "send_update", lambda: model.update(number, **theirs))
+    colleague = model.users[1]
+    at_request(world, "send_update", lambda: model.update(number, user=colleague, time_spent=15))
     for _ in range(3):
         world.sync()
     assert world.changes() == [("insert", "done"), ("insert", "rejected")]
