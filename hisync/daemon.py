@@ -203,7 +203,10 @@ class Daemon:
             wait = self._run_one()
             self._vitals.interval = interval
             self._vitals.next_cycle_at = self._now() + wait
-            self._after_cycle()
+            try:
+                self._after_cycle()
+            except Exception as error:  # noqa: BLE001 - nor may it be what ends the polls
+                self._log.exception("after_cycle_failed", error=type(error).__name__)
             self._vitals.touch()
         if not self._stop.is_set():
             self._schedule(self._cycle, "poll", wait)

@@ -60,7 +60,7 @@ class ServiceManager:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 sender.connect(address)
-                sender.send("\n".join(lines).encode())
+                sender.send("\n".join(lines).encode(errors="replace"))
         except OSError:
             return  # a manager that doesn't listen must not stop us
 

@@ -7,7 +7,7 @@ Public: `prepare`, `mark`, `unmark`, `leftover_mark`, `rows_written`, `schema_ve
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from operator import methodcaller
 from typing import Any, Final
 
@@ -103,12 +103,13 @@ class ChangeWatch:
         self._version: object = None
 
     def changed(self) -> bool:
-        """Whether there was a commit since the last call; true at the first."""
-        cursor = self._connection.cursor()
-        cursor.execute("PRAGMA data_version")
-        version, self._version = self._version, cursor.fetchone()
-        cursor.close()
-        return bool(version != self._version)
+        """Whether there may have been a commit since the last call; true at the first."""
+        before, self._version = self._version, None
+        # A file that can't be read may have changed: whoever reads it next says what is wrong.
+        with suppress(sqlite3.Error), closing(self._connection.cursor()) as cursor:
+            cursor.execute("PRAGMA data_version")
+            self._version = cursor.fetchone()
+        return self._version is None or before != self._version
 
     def close(self) -> None:
         """Give the connection back."""
