@@ -54,7 +54,7 @@ class Mirror:
         """One write transaction of the engine's; `commit=False` rolls everything back at the end.
 
         Raises:
-            StaleWriterError: if another process has taken the mirror over.
+            StaleWriterError: if another process has taken over, or the file was replaced.
             SchemaError: if someone dropped a table or a trigger, or left a mark.
             MirrorError: if the database is locked, full, or not to be written.
         """
@@ -63,6 +63,7 @@ class Mirror:
             dialects.write_connection(self.engine) as connection,
             connection.begin() as transaction,
         ):
+            self._refuse_another_file()
             self._look_for_holes(connection)
             self._dialect.mark(connection)
             known = state.load(connection)
@@ -84,6 +85,7 @@ class Mirror:
         """A write transaction for the books alone, which touches no table that people edit."""
         connecting = dialects.write_connection(self.engine, books=True)
         with self._errors_named(), connecting as connection, connection.begin():
+            self._refuse_another_file()
             yield connection
 
     def lock(self) -> None:
@@ -188,6 +190,13 @@ class Mirror:
         if self._lock is not None and not self._lock.holds():
             return False
         return self._fence is None or known.fence == self._fence
+
+    def _refuse_another_file(self) -> None:
+        if self._database.is_replaced():
+            raise StaleWriterError(
+                f"the database {self.name} was removed or replaced while hisync had it open; this "
+                "one stops: start hisync again to work on what is there now"
+            )
 
     def _look_for_holes(self, connection: Connection) -> None:
         """Edits must not have gone unseen since the last transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,38 @@ def test_an_existing_file_keeps_its_mode(database: Path) -> None:
     database.chmod(0o644)
     open_mirror(f"sqlite:///{database}", file_mode=0o600).close()
     assert database.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("deferred", ["", " DEFERRABLE INITIALLY DEFERRED"])
+def test_a_foreign_key_of_peoples_own_is_said_with_its_way_out(
+    mirror: Mirror, person: Person, deferred: str
+) -> None:
+    put(mirror, title="a")
+    person.run(f"CREATE TABLE mine (task TEXT REFERENCES tasks (guid){deferred})")
+    person.run("INSERT INTO mine VALUES ('g')")
+    with pytest.raises(MirrorError, match="ON DELETE CASCADE"), mirror.writing() as connection:
+        rows.delete_rows(connection, "tasks", ["g"])
+    assert person.run("SELECT guid FROM tasks") == [("g",)]
+
+
+# Another file
+
+
+def another(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    with sqlite3.connect(path) as here, sqlite3.connect(copy) as there:
+        here.backup(there)
+    copy.rename(path)
+
+
+@pytest.mark.parametrize("happens", [Path.unlink, another])
+def test_a_file_that_was_removed_or_replaced_is_written_no_more(
+    database: Path, happens: Callable[[Path], Any]
+) -> None:
+    with open_mirror(f"sqlite:///{database}").acquire() as mirror:
+        put(mirror, title="a")
+        happens(database)
+        with pytest.raises(StaleWriterError, match="removed or replaced"), mirror.writing():
+            pass
+        with pytest.raises(StaleWriterError, match="removed or replaced"), mirror.booking():
+            pass

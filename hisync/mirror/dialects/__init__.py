@@ -85,6 +85,9 @@ class Database(Protocol):
     def watch(self) -> ChangeWatch:
         """What tells that someone has changed something."""
 
+    def is_replaced(self) -> bool:
+        """Whether its name leads to another database by now, or to none."""
+
     def lacks(self) -> tuple[str, ...]:
         """What it has not that hisync would use, each with what is done instead."""
 

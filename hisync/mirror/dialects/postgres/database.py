@@ -73,6 +73,10 @@ class PostgresDatabase:
 
         return NotifyWatch(self.engine, self._abilities)
 
+    def is_replaced(self) -> bool:
+        """A server's databases keep their names."""
+        return False
+
     def lacks(self) -> tuple[str, ...]:
         """What this server has not, and what is done instead."""
         return self._abilities.lacks()

@@ -32,6 +32,7 @@ class SqliteFile:
         self.path = path
         self.name = str(path)
         self.folder: Path | None = path.parent
+        self._file = _identity(path)
 
     def lock(self) -> FileLock:
         """The lock on the file beside it, which has the same access rights."""
@@ -44,6 +45,13 @@ class SqliteFile:
     def watch(self) -> ChangeWatch:
         """What tells that someone has committed."""
         return ChangeWatch(self.engine)
+
+    def is_replaced(self) -> bool:
+        """Whether the file was removed, or another put in its place: ours goes on without a name.
+
+        SQLite itself doesn't look: in WAL mode it writes to what nobody can open any more.
+        """
+        return _identity(self.path) != self._file
 
     def lacks(self) -> tuple[str, ...]:
         """Nothing."""
@@ -97,6 +105,15 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
     return None
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to, None for none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _create_file(path: Path, mode: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,8 +134,8 @@ def _kind_of(error: OperationalError) -> type[MirrorError]:
 
 
 def _is_peoples_own(error: BaseException | None) -> bool:
-    """Whether a constraint stopped us that we didn't make; the mark's is the only foreign key."""
-    return isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" not in str(error)
+    """Whether a constraint stopped us: the mark's is gone before a commit, the rest is theirs."""
+    return isinstance(error, sqlite3.IntegrityError)
 
 
 def _described(error: DBAPIError, name: str) -> str:
@@ -132,6 +149,12 @@ def _described(error: DBAPIError, name: str) -> str:
         "malformed": "the file is damaged: restore a backup or let hisync make a new mirror",
         "not a database": "the file is something else: name another one in database.url",
     }
+    if _is_peoples_own(error.orig) and "FOREIGN KEY" in reason:
+        reason += (
+            " (a table of your own refers to a row that hiTask shows no more: give its foreign key "
+            "ON DELETE CASCADE or ON DELETE SET NULL, or drop it)"
+        )
+        return f"database {name}: {reason}"
     if _is_peoples_own(error.orig):
         reason += " (an index or a trigger refuses what hiTask holds: drop it if it is your own)"
         return f"database {name}: {reason}"
