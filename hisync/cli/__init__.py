@@ -6,6 +6,7 @@ Public: `app`, `main`.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,16 @@ app.command("demo")(playing.demo)
 
 def main() -> None:
     """The entry point of the `hisync` command."""
+    _fill_closed_streams()
     # It has no plugin of pydantic's; looking for one would be a twentieth of a short command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     app(prog_name="hisync")  # also in the completion of `python -m hisync`
+
+
+def _fill_closed_streams() -> None:
+    """Whoever closed them wants no word; but no file of ours may get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115

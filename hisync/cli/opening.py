@@ -42,13 +42,31 @@ def read_config(explicit: Path | None, *, logs: bool = True) -> Config:
     """
     from hisync.config import find_config, load_config
 
-    path = find_config(explicit, os.environ, Path.cwd(), Path.home())
+    path = find_config(explicit, os.environ, _here(), _home())
     config = load_config(path, os.environ)
     if logs:
         from hisync.logs import configure_logging
 
         configure_logging(config.log.level, config.log.format)
     return config
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        from hisync.errors import ConfigurationError
+
+        raise ConfigurationError(
+            [f"the current folder can't be used, change to another one: {error.strerror}"]
+        ) from None
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user whom the system doesn't know, as in a container
+        return Path(os.devnull)  # in which nothing can be
 
 
 def open_configured(config: Config) -> Mirror:
