@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Text, column, inspect, select, table
+from sqlalchemy import Connection, Engine, Text, column, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from hisync.errors import SchemaError
@@ -86,6 +86,7 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
                 "another name, then run `hisync db upgrade`; nothing was changed"
             ) from error
         _check_tables(connection)
+        _check_columns(connection)
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)
         dialect.install_views(connection)
@@ -143,6 +144,7 @@ def check_capture(connection: Connection) -> None:
     _check_tables(connection)
     wrong = dialect.missing_triggers(connection)
     if wrong:
+        _check_columns(connection)  # new triggers would not help
         raise SchemaError(
             f"the database lacks the trigger {wrong[0]}"
             + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
@@ -163,6 +165,18 @@ def _check_tables(connection: Connection) -> None:
             f"the database lacks the table {', '.join(missing)}: restore a backup, or name a new "
             "database and let hisync fill it; nothing was deleted on hiTask"
         )
+
+
+def _check_columns(connection: Connection) -> None:
+    """A trigger can be made for a column that is not there, and then nothing can be mended."""
+    for name, declared in dialects.of(connection).tables().items():
+        empty = connection.execute(select(text("*")).select_from(table(name)).limit(0))
+        if missing := sorted(set(declared.c.keys()) - set(empty.keys())):
+            raise SchemaError(
+                f"the table {name} lacks the column {', '.join(missing)}: if you gave it another "
+                f"name, give it its own back (ALTER TABLE {name} RENAME COLUMN … TO {missing[0]}), "
+                "then run `hisync db upgrade`; else restore a backup, or name a new database"
+            )
 
 
 def _revision(connection: Connection) -> str | None:

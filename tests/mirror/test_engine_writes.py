@@ -201,7 +201,7 @@ HOLES = [
     ("DROP TABLE notes", "lacks the table notes"),
     ("DROP TABLE comments", "lacks the table comments"),
     ("ALTER TABLE tasks RENAME TO old_tasks", "lacks the table tasks"),
-    ("ALTER TABLE tasks RENAME COLUMN title TO name", "lacks the trigger"),
+    ("ALTER TABLE tasks RENAME COLUMN title TO name", "lacks the column title"),
     ("INSERT INTO sync_mark VALUES (1, 0)", "sync_mark is not empty"),
     ("INSERT INTO sync_mark VALUES (2, 2)", "sync_mark is not empty"),
 ]

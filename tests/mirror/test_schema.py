@@ -76,3 +76,17 @@ def test_an_empty_database_is_filled_only_when_that_is_allowed(tmp_path: Path) -
         mirror.acquire()
         assert migrate.current(mirror.engine) == migrate.head()
         mirror.check()
+
+
+def test_a_renamed_column_is_named_and_can_be_named_back(database: Path, person: Person) -> None:
+    person.run("INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+    person.run("ALTER TABLE tasks RENAME COLUMN color_value TO colour")
+    with open_mirror(f"sqlite:///{database}") as mirror:
+        for attempt in (mirror.acquire, mirror.upgrade, mirror.check):
+            with pytest.raises(SchemaError, match="the table tasks lacks the column color_value"):
+                attempt()
+    person.run("ALTER TABLE tasks RENAME COLUMN colour TO color_value")
+    with open_mirror(f"sqlite:///{database}") as mirror:
+        mirror.upgrade()
+        mirror.acquire()
+    person.run("UPDATE tasks SET color_value = '#fff'")
