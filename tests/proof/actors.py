@@ -306,6 +306,7 @@ class Colleagues(Actor):
         gone: ids of items that they deleted, archived or hid.
         uncommented: ids of comments that they deleted.
         minutes: what they added to totals, by the item's id.
+        shown: how often they shared an item again, by its guid.
     """
 
     side = "R"
@@ -315,6 +316,7 @@ class Colleagues(Actor):
         self.gone: set[int] = set()
         self.uncommented: set[int] = set()
         self.minutes: dict[int, int] = {}
+        self.shown: Counter[str] = Counter()
 
     def habits(self) -> list[tuple[Callable[[], str | None], int]]:
         return [
@@ -475,6 +477,7 @@ class Colleagues(Actor):
             return None
         everyone = {"principal": self.model.team.everyone.id, "level": 100}
         self.change(item, permissions=[everyone])
+        self.shown[item.guid] += 1
         return f"show {item.id}"
 
     def comment(self) -> str | None:

@@ -175,7 +175,7 @@ def _doubled(run: Ended) -> Iterator[str]:
     removed = Counter(
         tuple(row.values()) for row in run.ask("SELECT row_guid, id, last_values FROM removed_rows")
     )
-    again = run.people.put_again
+    again = run.people.put_again + run.colleagues.shown
     for (guid, number, values), times in removed.items():
         above = orjson.loads(values).get("item_guid")  # what comes back brings its comments along
         if times > 1 + again[guid] + again[above]:
