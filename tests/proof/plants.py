@@ -299,8 +299,8 @@ PLANTS: Final = (
     Plant(
         "the base keeps what was dirty after the answer",
         "hisync/pulling/shown.py",
-        "                if column in dirty\n",
-        "                if column in dirty or column == 'title'\n",
+        "            dirty=cells,\n",
+        "            dirty=cells or self.dirty or None,\n",
         f"{_SCENARIO} 'an edit'",
     ),
     Plant(
