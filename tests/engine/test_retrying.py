@@ -21,6 +21,7 @@ from tests.engine.decide import (
     there,
     update,
 )
+from tests.engine.decide import task as task
 from tests.world import World
 
 pytestmark = pytest.mark.slow
