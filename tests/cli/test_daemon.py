@@ -41,6 +41,7 @@ def test_an_edit_on_either_side_arrives_on_the_other(site: Site) -> None:
     assert took < 5
 
 
+@pytest.mark.slow
 def test_a_remote_edit_is_in_the_mirror_within_one_poll(site: Site) -> None:
     running_daemon(site)
     item = site.model.items()[0]
@@ -125,6 +126,7 @@ def test_killed_six_times_in_the_middle_of_forty_creates(
 # Told to stop, while hiTask says nothing
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_request_that_hangs(site: Site) -> None:
     daemon = running_daemon(site, poll_interval=3600)
     site.sandbox.service.faults.add("PUT /item/*:slow=30:1")

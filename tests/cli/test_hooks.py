@@ -45,6 +45,7 @@ def test_a_refused_login_is_told_and_ends_with_3(site: Site, told: Path) -> None
     assert [event["event"] for event in events(told)] == ["login_refused"]
 
 
+@pytest.mark.slow
 def test_a_hook_that_fails_changes_nothing_else(site: Site) -> None:
     site.configure(hooks={"command": "/no/such/program"})
     assert site.run("sync").returncode == 0

@@ -22,6 +22,7 @@ def database() -> Iterator[str]:
     server().drop(name)
 
 
+@pytest.mark.slow
 def test_a_mirror_is_moved_and_synced_from_there_and_the_old_one_is_refused(
     site: Site, database: str
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_mirror_is_moved_and_synced_from_there_and_the_old_one_is_refused(
     assert site.run("sync").stdout.startswith("pulled 0 rows, pushed 0 changes")
 
 
+@pytest.mark.slow
 def test_a_running_daemon_is_named(site: Site, database: str) -> None:
     process = site.start("run")
     until(lambda: site.sql("SELECT 1 FROM tasks"))

@@ -257,6 +257,7 @@ def test_assigned_tells_what_is_overdue_and_when_it_was_due(team: Site) -> None:
     assert {overdue for _, overdue in expected.values()} == {True, False}
 
 
+@pytest.mark.slow
 def test_assigned_is_limited_to_a_user_and_to_days_in_the_accounts_zone(site: Site) -> None:
     ann, tariq = site.model.users[:2]
     for title, user, moment, all_day in [

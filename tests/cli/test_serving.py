@@ -84,6 +84,7 @@ def test_without_one_it_ends_with_the_reason(site: Site) -> None:
     assert isinstance(ended[0], SchemaError)
 
 
+@pytest.mark.slow
 def test_a_second_daemon_ends_even_under_a_service_manager(
     site: Site, manager: socket.socket
 ) -> None:

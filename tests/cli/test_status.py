@@ -138,6 +138,7 @@ def test_rejected_changes_are_named_and_what_waits_for_them(site: Site) -> None:
     assert [(row["guid"], row["waiting"]) for row in facts["stuck"]] == [(PARENT, 2)]
 
 
+@pytest.mark.slow
 def test_held_removals_and_deletions_are_named(new_site: Callable[..., Site]) -> None:
     site = new_site(60)
     site.run("sync")
@@ -262,6 +263,7 @@ def test_the_keys_of_its_json_stay(site: Site) -> None:
     assert abs(facts["now"] - time.time()) < 60
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_fits_the_screen_and_commands_stay_whole(site: Site) -> None:
     site.run("sync")
     site.sql(

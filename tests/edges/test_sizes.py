@@ -57,6 +57,7 @@ def test_one_item_deleted_here_empties_the_account(house: House) -> None:
     scene.close()
 
 
+@pytest.mark.slow
 def test_three_thousand_items(house: House) -> None:
     """One read, one request a quiet cycle, and an edit of every project at once."""
     scene = make_scene(house, {}, account=3000, zone="Europe/Stockholm")
