@@ -39,7 +39,6 @@ NOT_SHOWN: Final = (
     "made again"
 )
 
-
 NOT_TAKEN: Final = "hiTask answered OK each time but kept the item as it was"
 
 
@@ -197,14 +196,24 @@ def _resolve_rest(engine: Engine, connection: Connection, reading: Reading) -> N
 
 
 def _was_accepted(engine: Engine, connection: Connection, intent: Intent) -> bool:
-    if intent.op == "create":
-        return _was_created(engine, connection, intent)
-    accepted = state.load(connection).accepted or {}
-    if intent.op != "update" or intent.guid not in accepted or intent.attempt < ATTEMPTS:
+    """Whether hiTask said that it had carried this out, so that it is not simply sent again.
+
+    Reads may lag behind writes, and some of the attempts may never have arrived, so a few looks are
+    waited for. A guid that hiTask keeps tells then that what was created is not there; without one
+    it may be there as something that can't be told from others.
+    """
+    memory = state.load(connection)
+    entry = (memory.accepted or {}).get(intent.guid)
+    if entry is None or intent.op not in {"create", "update"}:
         return False
-    # Some of the attempts may never have arrived, and reads may lag behind the one that did.
-    if not _is_waited_for(connection, intent):
-        refuse_claim(engine, connection, intent, NOT_TAKEN)
+    created = intent.op == "create"
+    if not created and intent.attempt < ATTEMPTS:
+        return False
+    if _is_waited_for(connection, intent):
+        return True
+    if created and memory.keeps_guid and entry["id"] is None:
+        return False
+    refuse_claim(engine, connection, intent, NOT_SHOWN if created else NOT_TAKEN)
     return True
 
 
@@ -215,24 +224,6 @@ def _is_waited_for(connection: Connection, intent: Intent) -> bool:
     looks = (entry["looks"] or 0) + 1
     state.save(connection, accepted={**accepted, intent.guid: {**entry, "looks": looks}})
     return bool(looks < LOOKS)
-
-
-def _was_created(engine: Engine, connection: Connection, intent: Intent) -> bool:
-    """Whether hiTask said that it had made this, so that it is not to be made a second time.
-
-    Reads may lag behind writes, so a few are waited for. A guid that hiTask keeps tells then that
-    it is not there; without one it may be there as something that can't be told from others.
-    """
-    memory = state.load(connection)
-    entry = (memory.accepted or {}).get(intent.guid)
-    if entry is None:
-        return False
-    if _is_waited_for(connection, intent):
-        return True
-    if memory.keeps_guid and entry["id"] is None:
-        return False
-    refuse_claim(engine, connection, intent, NOT_SHOWN)
-    return True
 
 
 def _advance(engine: Engine, connection: Connection, reading: Reading, *, settled: bool) -> None:

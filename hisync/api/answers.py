@@ -131,9 +131,7 @@ def decode_written(
     Raises:
         RetryLaterError: it is neither, or it shows another item than the one that was written.
     """
-    payload = answer.payload
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
+    payload = answer.alone
     if isinstance(payload, dict) and payload.keys() >= _WHOLE and payload.keys() & _LASTING:
         number = _id_of(payload)
         if expected_id not in (None, number):
@@ -151,9 +149,7 @@ def decode_created(answer: Answer, time_unit: TimeUnit, report: Report) -> Item 
         RetryLaterError: as `decode_written` does.
     """
     item = decode_written(answer, None, time_unit, report)
-    payload = answer.payload
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
+    payload = answer.alone
     if item is None and isinstance(payload, dict) and "id" in payload:
         return _id_of(payload)
     return item

@@ -51,9 +51,7 @@ def decode_posted(answer: Answer) -> Posted:
     Raises:
         RetryLaterError: it says neither that nor that all went well.
     """
-    payload = answer.payload
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
+    payload = answer.alone
     if not isinstance(payload, dict):
         raise RetryLaterError(NOT_AN_ANSWER, status=200)
     if "category" in payload:

@@ -103,6 +103,12 @@ class Answer:
     headers: Mapping[str, str]
 
     @property
+    def alone(self) -> Any:
+        """The payload; of a list of one, which a write may be answered with, that one."""
+        one = isinstance(self.payload, list) and len(self.payload) == 1
+        return self.payload[0] if one else self.payload
+
+    @property
     def is_plain_ok(self) -> bool:
         """Whether it says no more than that all went well."""
         return _code_of(self.payload) == 0
