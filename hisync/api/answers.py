@@ -16,6 +16,7 @@ from hisync.api.long_list import LongList
 from hisync.api.outcomes import NOT_AN_ANSWER, Answer
 from hisync.errors import RetryLaterError
 from hisync.items import Item
+from hisync.numbers import Numbers
 
 _Decode: TypeAlias = Callable[[Mapping[str, Any]], Item]
 
@@ -39,7 +40,7 @@ class ItemsAnswer:
 
     Attributes:
         items: the whole items, each id once.
-        ids: every id that the answer names; that of a large account is held only once in memory.
+        ids: every id that the answer names.
         cursor: what to ask the next delta with; None when the service sent none.
     """
 
@@ -100,8 +101,7 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
 
 def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> ItemsAnswer | None:
     """The items of a long answer, checked from the first to the last; None if one shows twice."""
-    shown: set[int] = set()
-    unchanged: set[int] = set()
+    shown, unchanged = Numbers(), Numbers()
     first: list[Item] = []
     try:
         for element in elements:
@@ -119,7 +119,7 @@ def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> It
     few = len(shown) == len(first)
     items = first if few else _LongItems(elements, shown, decode)
     if unchanged:
-        unchanged |= shown
+        unchanged.update(shown)
     return ItemsAnswer(items, unchanged or shown, cursor)
 
 

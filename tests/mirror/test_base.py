@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from hisync.items import fields_of
 from hisync.mirror import rows, state
@@ -323,3 +324,16 @@ def test_more_rows_than_one_statement_names(mirror: Mirror) -> None:
         assert len(load_bases(connection, [base.guid for base in many])) == len(many)
         forget_bases(connection, [base.guid for base in many[1:]])
         assert known_ids(connection) == {0}
+
+
+def test_all_numbers_of_a_large_account(mirror: Mirror) -> None:
+    """They come in parts, none of which is left out where one ends and the next begins."""
+    with mirror.writing() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sync_base (guid, table_name, id, missed)"
+                " WITH RECURSIVE n(i) AS (SELECT -100000 UNION ALL SELECT i + 1 FROM n"
+                " WHERE i < 100000) SELECT 'g' || i, 'tasks', i, 0 FROM n"
+            )
+        )
+        assert set(known_ids(connection)) == set(range(-100_000, 100_001))

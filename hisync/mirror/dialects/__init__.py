@@ -193,8 +193,8 @@ class Dialect(Protocol):
     def as_list(self, keys: Sequence[Any]) -> Any:
         """The parameter for `is_listed`, None where the engine has no form for one of the keys."""
 
-    def all_numbers(self, connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
-        """All values of a column of whole numbers without nulls."""
+    def as_one_cell(self, column: ColumnElement[int]) -> ColumnElement[str]:
+        """All values of a column of whole numbers, as the text of a JSON list."""
 
     def raw(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """A cell as it is stored, not converted; JSON as text."""

@@ -8,8 +8,8 @@ transactions as exclusive as SQLite's; no reader ever waits. Public: all that a 
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
-from hisync.mirror.dialects.postgres.bulk import all_numbers as all_numbers
 from hisync.mirror.dialects.postgres.bulk import as_list as as_list
+from hisync.mirror.dialects.postgres.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.postgres.bulk import count_on as count_on
 from hisync.mirror.dialects.postgres.bulk import count_singly as count_singly
 from hisync.mirror.dialects.postgres.bulk import fill as fill

@@ -2,7 +2,7 @@
 
 `put_rows` sends many rows as one JSON parameter of one statement, so that a first mirror costs
 neither a round trip nor a plan for each row. Public: `insert`, `put_rows`, `many_rows`, `fill`,
-`last_number`, `count_on`, `count_singly`, `is_listed`, `as_list`, `all_numbers`, `raw`,
+`last_number`, `count_on`, `count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`,
 `logged_cell`, `row_order`, `dump_json`.
 """
 
@@ -33,7 +33,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    select,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
@@ -190,11 +189,9 @@ def count_singly(connection: Connection, column: Column[Any]) -> bool:
     return False
 
 
-def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
-    """All values of a column of whole numbers without nulls."""
-    # As one cell: a quiet cycle of a large account would spend most of its time on the rows.
-    every = connection.execute(select(cast(func.json_agg(column), Text))).scalar_one()
-    return frozenset(orjson.loads(every) if every else ())
+def as_one_cell(column: ColumnElement[int]) -> ColumnElement[str]:
+    """All values of a column of whole numbers, as the text of a JSON list."""
+    return func.coalesce(cast(func.json_agg(column), Text), "[]")
 
 
 def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -7,8 +7,8 @@ items (`ledger`); `views` are the reports. Public: all that a `Dialect` has.
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
-from hisync.mirror.dialects.sqlite.bulk import all_numbers as all_numbers
 from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
+from hisync.mirror.dialects.sqlite.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.sqlite.bulk import count_on as count_on
 from hisync.mirror.dialects.sqlite.bulk import count_singly as count_singly
 from hisync.mirror.dialects.sqlite.bulk import fill as fill

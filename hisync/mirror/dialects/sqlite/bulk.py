@@ -3,7 +3,7 @@
 `put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
 does for each row of an `executemany` (names, types, processors) would be a third of a first
 mirror. Public: `insert`, `put_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
-`count_singly`, `is_listed`, `as_list`, `all_numbers`, `raw`, `logged_cell`, `row_order`.
+`count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`.
 """
 
 from __future__ import annotations
@@ -170,11 +170,9 @@ def as_list(keys: Sequence[Any]) -> str | None:
     return None if "\\u0000" in listed else listed  # at which json_each ends a text
 
 
-def all_numbers(connection: Connection, column: ColumnElement[int]) -> frozenset[int]:
-    """All values of a column of whole numbers without nulls."""
-    # As one cell: a quiet cycle of a large account would spend most of its time on the rows.
-    every = connection.execute(select(func.json_group_array(column))).scalar_one()
-    return frozenset(orjson.loads(every))
+def as_one_cell(column: ColumnElement[int]) -> ColumnElement[str]:
+    """All values of a column of whole numbers, as the text of a JSON list."""
+    return func.json_group_array(column)
 
 
 def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
