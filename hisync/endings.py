@@ -17,8 +17,8 @@ from hisync.plan.proof import Ending
 
 def end(engine: Engine, connection: Connection, guid: str, endings: Iterable[Ending]) -> None:
     """Write down how changes of one row end."""
-    now = engine.clock.now()
     for ending in endings:
+        now = engine.clock.now()
         changes.set_state(connection, [ending.seq], ending.state, now=now, error=ending.error)
         if ending.state == "rejected":
             engine.log.warning("change_rejected", seq=ending.seq, guid=guid, reason=ending.error)
@@ -40,4 +40,5 @@ def block(engine: Engine, connection: Connection, log: Iterable[Change], why: st
 def unblock(engine: Engine, connection: Connection, log: Iterable[Change]) -> None:
     """What they waited for is there."""
     waited = [change.seq for change in log if change.state == "blocked"]
-    changes.set_state(connection, waited, "pending", now=engine.clock.now())
+    if waited:
+        changes.set_state(connection, waited, "pending", now=engine.clock.now())

@@ -49,10 +49,12 @@ def decode_row(
     # Dates are read in the light of is_all_day, so that comes first.
     for column in ("is_all_day", *(fields if columns is None else columns)):
         field = fields[column]
-        if column in values:
+        cell = cells.get(column)
+        if cell is None:  # as most are: not worth a call
+            values[column] = field.empty
             continue
         try:
-            values[column] = decode_cell(field, cells.get(column), all_day=all_day)
+            values[column] = decode_cell(field, cell, all_day=all_day)
         except UnreadableCellError as error:
             values[column] = field.empty
             unreadable[column] = str(error)

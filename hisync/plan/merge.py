@@ -108,7 +108,9 @@ def changed_columns(table: str, before: Values, after: Values) -> dict[str, Valu
         column: after.get(column)
         for column, f in fields_of(table).items()
         if f.sendable
-        and not same_value(f, before.get(column, f.empty), after.get(column, f.empty))
+        # Nearly all are equal: not worth a call.
+        and (old := before.get(column, f.empty)) != (new := after.get(column, f.empty))
+        and not same_value(f, old, new)
         and not (f.never_empty and says_nothing(after.get(column)))
     }
 
@@ -170,10 +172,10 @@ def _merge(row: Row, policy: Policy) -> Iterator[Action]:
     outcomes = {
         column: _merge_field(f, row, policy)
         for column, f in fields_of(row.table).items()
-        # The API never shows an archived item, so only the mirror can say it.
-        if column != "archived"
         # Nothing becomes of what is the same on both sides, but for what both may have added to.
-        and (local.get(column) != remote.get(column) or f.access is Access.COUNTED)
+        if (local.get(column) != remote.get(column) or f.access is Access.COUNTED)
+        # The API never shows an archived item, so only the mirror can say it.
+        and column != "archived"
     }
     yield from (o.conflict for o in outcomes.values() if o.conflict)
     take = {column: o.value for column, o in outcomes.items() if o.take}

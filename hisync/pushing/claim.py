@@ -194,7 +194,7 @@ def _plan(
         candidate = replace(candidate, entries=())
     log = _end_without_request(engine, connection, candidate, send, refused)
     step = _step(engine, connection, candidate, send, verdict, log)
-    return step and replace(step, rest=(*step.rest, *sends[1:]))
+    return replace(step, rest=(*step.rest, *sends[1:])) if step and sends[1:] else step
 
 
 def _has_vanished(candidate: Candidate) -> bool:
