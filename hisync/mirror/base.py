@@ -32,7 +32,6 @@ from hisync.items import Value, Values, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
-from hisync.numbers import Numbers
 
 _K = TypeVar("_K", int, str)
 
@@ -92,6 +91,8 @@ def load_bases_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Ba
 
 def known_ids(connection: Connection) -> AbstractSet[int]:
     """The numbers of all items that the mirror knows."""
+    from hisync.numbers import Numbers  # `status` and its like have no need of the library
+
     known = Numbers()
     query, above = _known(connection.dialect.name), _LEAST
     # As one cell: a quiet cycle of a large account would spend most of its time on the rows.
