@@ -5,7 +5,8 @@ each changed column (of every column once the row is deleted). Only the engine w
 its transactions first folds in what the triggers logged (`folding`), and every answer that is
 applied overwrites it. Public: `Base`, `load_bases`,
 `load_bases_by_id`, `load_aliases`, `known_ids`, `missed_ids`, `dirty_guids`, `save_bases`,
-`forget_bases`, `base_values`, `has_unsettled_children`, `CHUNK`, `chunks`, `among`, `rows_among`.
+`forget_bases`, `base_values`, `has_unsettled_children`, `CHUNK`, `chunks`, `among`, `rows_among`,
+`write_among`, `delete_among`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
+    CursorResult,
+    Delete,
     RowMapping,
     Select,
+    Update,
     bindparam,
     delete,
     literal_column,
@@ -34,6 +39,7 @@ from hisync.mirror.cells import decode_row
 from hisync.mirror.tables import sync_base
 
 _K = TypeVar("_K", int, str)
+_Filtered: TypeAlias = "Select[*tuple[Any, ...]] | Update | Delete"
 
 _IN_ONE_CELL: Final = 100_000
 _LEAST: Final = -(2**63)
@@ -152,8 +158,7 @@ def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
 
 def forget_bases(connection: Connection, guids: Iterable[str]) -> None:
     """Forget these rows' bases."""
-    for chunk in chunks(guids):
-        connection.execute(delete(sync_base).where(among(connection, sync_base.c.guid, chunk)))
+    delete_among(connection, sync_base.c.guid, guids)
 
 
 def base_values(base: Base, local: Values | None) -> dict[str, Value]:
@@ -213,23 +218,64 @@ def rows_among(
         column: of a type that JSON has.
         keys: any number of them.
     """
+    for result in _execute_among(connection, query, column, keys, {}):
+        yield from result.mappings().all()
+
+
+def write_among(
+    connection: Connection,
+    statement: Update | Delete,
+    column: ColumnElement[Any],
+    keys: Iterable[Any],
+    values: Mapping[str, Any] | None = None,
+) -> None:
+    """Run a statement on the rows whose column is one of these.
+
+    Args:
+        connection: the engine's write transaction.
+        statement: one that is made once, as the query of `rows_among`.
+        column: of a type that JSON has.
+        keys: any number of them.
+        values: of its parameters.
+    """
+    for _ in _execute_among(connection, statement, column, keys, values or {}):
+        pass
+
+
+def delete_among(connection: Connection, column: Column[Any], keys: Iterable[Any]) -> None:
+    """Delete the rows whose column, of a type that JSON has, is one of these."""
+    write_among(connection, _deletion(column), column, keys)
+
+
+@cache
+def _deletion(column: Column[Any]) -> Delete:
+    return delete(column.table)
+
+
+def _execute_among(
+    connection: Connection,
+    statement: _Filtered,
+    column: ColumnElement[Any],
+    keys: Iterable[Any],
+    values: Mapping[str, Any],
+) -> Iterator[CursorResult[*tuple[Any, ...]]]:
     dialect = connection.dialect.name
     for chunk in chunks(keys):
         parameter = chunk[0] if len(chunk) == 1 else dialects.named(dialect).as_list(chunk)
         if parameter is None:
-            statement = query.where(among(connection, column, chunk))
+            keyed: _Filtered = statement.where(among(connection, column, chunk))
         else:
-            statement = _keyed(dialect, query, column, alone=len(chunk) == 1)
-        yield from connection.execute(statement, {"keys": parameter}).mappings().all()
+            keyed = _keyed(dialect, statement, column, alone=len(chunk) == 1)
+        yield connection.execute(keyed, {"keys": parameter, **values})
 
 
 @lru_cache(maxsize=256)
 def _keyed(
-    dialect: str, query: Select[*tuple[Any, ...]], column: ColumnElement[Any], *, alone: bool
-) -> Select[*tuple[Any, ...]]:
+    dialect: str, statement: _Filtered, column: ColumnElement[Any], *, alone: bool
+) -> _Filtered:
     if alone:
-        return query.where(column == bindparam("keys", type_=column.type))
-    return query.where(dialects.named(dialect).is_listed(column, bindparam("keys")))
+        return statement.where(column == bindparam("keys", type_=column.type))
+    return statement.where(dialects.named(dialect).is_listed(column, bindparam("keys")))
 
 
 def _load(connection: Connection, column: ColumnElement[_K], keys: Iterable[_K]) -> Iterable[Base]:

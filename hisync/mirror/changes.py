@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    bindparam,
     exists,
     func,
     select,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from hisync.change import Change
 from hisync.items import JSON_TYPES, Field, FieldType, fields_of
 from hisync.mirror import dialects, state
-from hisync.mirror.base import among, chunks, rows_among
+from hisync.mirror.base import rows_among, write_among
 from hisync.mirror.dialects import Dialect
 from hisync.mirror.folding import fold_changes
 from hisync.mirror.tables import ITEM_TABLES, change_log
@@ -39,6 +40,13 @@ _UNFINISHED: Final = _ANY.where(change_log.c.finished_at.is_(None))
 _ANY_UNFINISHED: Final = select(exists().where(change_log.c.finished_at.is_(None)))
 _COUNTS: Final = select(change_log.c.state, func.count()).group_by(change_log.c.state)
 _NEWEST: Final = select(func.max(change_log.c.seq))
+_ENDING: Final = update(change_log).values(
+    state=bindparam("new_state"),
+    error=bindparam("new_error"),
+    finished_at=bindparam("new_end", type_=change_log.c.finished_at.type),
+    attempts=change_log.c.attempts + bindparam("more_attempts"),
+)
+_RENAMING: Final = update(change_log).values(row_guid=bindparam("new_guid"))
 
 
 def unfinished(
@@ -100,17 +108,13 @@ def set_state(
         error: the reason, for people; None clears an earlier one.
         attempted: count one more attempt.
     """
-    values: dict[str, Any] = {
-        "state": state,
-        "error": error,
-        "finished_at": now if state in FINAL_STATES else None,
+    values = {
+        "new_state": state,
+        "new_error": error,
+        "new_end": now if state in FINAL_STATES else None,
+        "more_attempts": int(attempted),
     }
-    if attempted:
-        values["attempts"] = change_log.c.attempts + 1
-    for chunk in chunks(seqs):
-        connection.execute(
-            update(change_log).where(among(connection, change_log.c.seq, chunk)).values(values)
-        )
+    write_among(connection, _ENDING, change_log.c.seq, seqs, values)
 
 
 def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
@@ -125,9 +129,7 @@ def move(connection: Connection, guid: str, table: str, *, to: str) -> None:
 
 def rename(connection: Connection, seqs: Iterable[int], guid: str) -> None:
     """Let changes be those of a row with another key."""
-    for chunk in chunks(seqs):
-        own = among(connection, change_log.c.seq, chunk)
-        connection.execute(update(change_log).where(own).values(row_guid=guid))
+    write_among(connection, _RENAMING, change_log.c.seq, seqs, {"new_guid": guid})
 
 
 def counts(connection: Connection) -> dict[str, int]:

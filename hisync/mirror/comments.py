@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
 
 from hisync.change import Change
 from hisync.comment import COMMENTS, Comment, Place
 from hisync.items import Field, FieldType
 from hisync.mirror import changes, dialects
-from hisync.mirror.base import among, chunks, rows_among
+from hisync.mirror.base import chunks, delete_among, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.intents import Intent, load_raw
 from hisync.mirror.tables import (
@@ -120,8 +120,7 @@ def clear_id(connection: Connection, guid: str) -> None:
 
 def delete_comments(connection: Connection, guids: Iterable[str]) -> None:
     """Take rows out."""
-    for chunk in chunks(guids):
-        connection.execute(delete(comments).where(among(connection, comments.c.guid, chunk)))
+    delete_among(connection, comments.c.guid, guids)
 
 
 def add_names(connection: Connection, names: Mapping[int, str]) -> None:

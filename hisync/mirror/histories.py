@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, Connection, Select, bindparam, delete, func, select
+from sqlalchemy import Column, Connection, Select, bindparam, func, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import delete_among
 from hisync.mirror.tables import ITEM_TABLES, comments, sync_base, sync_comments
 
 Columns: TypeAlias = ReadOnlyColumnCollection[str, Column[Any]]
@@ -153,10 +153,7 @@ def _remember(connection: Connection, guid: str, **values: Any) -> None:
 
 def forget_read(connection: Connection, guids: Iterable[str]) -> None:
     """Forget what was read of these items' histories."""
-    for chunk in chunks(guids):
-        connection.execute(
-            delete(sync_comments).where(among(connection, sync_comments.c.item_guid, chunk))
-        )
+    delete_among(connection, sync_comments.c.item_guid, guids)
 
 
 def comment_progress(connection: Connection) -> tuple[int, int]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from hisync.items import TABLES, Value, Values
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import delete_among
 from hisync.mirror.cells import decode_row, to_json
 from hisync.mirror.tables import sync_intents
 
@@ -102,10 +102,7 @@ def save_intents(connection: Connection, intents: Sequence[Intent]) -> None:
 
 def forget_intents(connection: Connection, guids: Iterable[str]) -> None:
     """Their outcomes are known."""
-    for chunk in chunks(guids):
-        connection.execute(
-            delete(sync_intents).where(among(connection, sync_intents.c.guid, chunk))
-        )
+    delete_among(connection, sync_intents.c.guid, guids)
 
 
 def _decode(table: str, sent: Mapping[str, Any]) -> dict[str, Value]:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select, union
+from sqlalchemy import CompoundSelect, Connection, Select, func, select, union
 
 from hisync.items import Values, fields_of
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import delete_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, users
 
@@ -58,8 +58,7 @@ def save_shown(
         )
     read = {row["id"] for row in rows}
     gone = [] if kept is None else [id_ for id_ in known if id_ not in read and id_ not in kept]
-    for chunk in chunks(gone):
-        connection.execute(delete(table).where(among(connection, table.c.id, chunk)))
+    delete_among(connection, table.c.id, gone)
     return len(changed) + len(gone)
 
 

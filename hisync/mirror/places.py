@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks
+from hisync.mirror.base import among, chunks, write_among
 from hisync.mirror.cells import cell_text, to_json
 from hisync.mirror.rows import LocalRow, load_rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, comments, sync_base, time_entries
 from hisync.mirror.time_entries import counted, move_total
+
+_MOVING: Final = update(change_log).values(
+    table_name=bindparam("new_table"), row_guid=bindparam("new_guid")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +147,5 @@ def rename_row(connection: Connection, place: Place, guid: str) -> None:
 
 def move_changes(connection: Connection, seqs: Iterable[int], table: str, guid: str) -> None:
     """Let these changes be of this row."""
-    for chunk in chunks(seqs):
-        connection.execute(
-            update(change_log)
-            .where(among(connection, change_log.c.seq, chunk))
-            .values(table_name=table, row_guid=guid)
-        )
+    values = {"new_table": table, "new_guid": guid}
+    write_among(connection, _MOVING, change_log.c.seq, seqs, values)

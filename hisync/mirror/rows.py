@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     Update,
     bindparam,
-    delete,
     exists,
     func,
     or_,
@@ -31,7 +30,7 @@ from sqlalchemy.types import NullType
 
 from hisync.items import Value, Values, fields_of
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks, rows_among
+from hisync.mirror.base import delete_among, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
 from hisync.mirror.tables import (
     ITEM_TABLES,
@@ -148,9 +147,7 @@ def _setting(table: str, columns: tuple[str, ...]) -> Update:
 
 def delete_rows(connection: Connection, table: str, guids: Iterable[str]) -> None:
     """Take rows out of a table."""
-    column = ITEM_TABLES[table].c.guid
-    for chunk in chunks(guids):
-        connection.execute(delete(ITEM_TABLES[table]).where(among(connection, column, chunk)))
+    delete_among(connection, ITEM_TABLES[table].c.guid, guids)
 
 
 def children_of(connection: Connection, guids: Iterable[str]) -> dict[str, list[str]]:

@@ -95,6 +95,7 @@ def delta(items: int, cursor: str) -> Iterator[bytes]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body leave apart, and would wait for each other
     items = 0
     latency = 0.0
 

@@ -337,3 +337,14 @@ def test_all_numbers_of_a_large_account(mirror: Mirror) -> None:
             )
         )
         assert set(known_ids(connection)) == set(range(-100_000, 100_001))
+
+
+def test_rows_are_written_whatever_their_keys_hold(mirror: Mirror) -> None:
+    """JSON has no form for some texts that a key may hold in SQLite: they are named one by one."""
+    odd = ["nul\0inside", "b", "c"]
+    with mirror.writing() as connection:
+        save_bases(connection, [Base(guid, "tasks", n) for n, guid in enumerate(odd)])
+        forget_bases(connection, odd[:2])
+        assert set(known_ids(connection)) == {2}
+        forget_bases(connection, ["c"])
+        assert not known_ids(connection)
