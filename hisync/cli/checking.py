@@ -10,6 +10,7 @@ from typing import Final
 
 from hisync.api import HiTask
 from hisync.budget.purse import Purse
+from hisync.cli.exits import ExitCode, exit_code_of
 from hisync.cli.opening import open_configured
 from hisync.config import Config, require_credentials, security_warnings
 from hisync.engine import Clock
@@ -30,14 +31,20 @@ TOLERABLE_SKEW: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what it is, whether it is well, and how it is or how to mend it."""
+    """One thing looked at.
+
+    Attributes:
+        what: its name.
+        text: how it is, or how to mend it.
+        fault: the exit code that what is wrong with it leads to, DONE where all is well.
+    """
 
     what: str
-    ok: bool
     text: str
+    fault: ExitCode = ExitCode.DONE
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'FAIL'} {self.what}: {self.text}"
+        return f"{'FAIL' if self.fault else 'ok  '} {self.what}: {self.text}"
 
 
 def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
@@ -51,9 +58,9 @@ def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
             mirror = opened or mirror
             yield finding
         if offline:
-            yield Finding("API", ok=True, text="not asked (--offline)")
-        elif not credentials.ok:
-            yield Finding("API", ok=False, text="not asked without credentials")
+            yield Finding("API", "not asked (--offline)")
+        elif credentials.fault:
+            yield Finding("API", "not asked without credentials", ExitCode.USAGE)
         else:
             yield from _api(config, mirror)
         if mirror is not None:
@@ -63,35 +70,37 @@ def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
 def _configuration(config: Config) -> Finding:
     warnings = security_warnings(config)
     where = config.file or "no file: defaults and environment"
-    return Finding("config", ok=not warnings, text="; ".join(warnings) or str(where))
+    if warnings:
+        return Finding("config", "; ".join(warnings), ExitCode.USAGE)
+    return Finding("config", str(where))
 
 
 def _credentials(config: Config) -> Finding:
     try:
         require_credentials(config)
     except ConfigurationError as error:
-        return Finding("credentials", ok=False, text="; ".join(error.problems))
-    return Finding("credentials", ok=True, text=f"login {config.hitask.login}")
+        return Finding("credentials", "; ".join(error.problems), exit_code_of(error))
+    return Finding("credentials", f"login {config.hitask.login}")
 
 
 def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirror | None]]:
     path = config.database.sqlite_path
     if path is not None and not path.exists():
-        yield Finding("database", ok=True, text=f"{path} will be made by the first sync"), None
+        yield Finding("database", f"{path} will be made by the first sync"), None
         return
     try:
         mirror = stack.enter_context(open_configured(config))
         revision = mirror.revision()
     except HisyncError as error:
-        yield Finding("database", ok=False, text=str(error)), None
+        yield Finding("database", str(error), exit_code_of(error)), None
         return
-    yield Finding("database", ok=True, text=mirror.name), None
+    yield Finding("database", mirror.name), None
     try:
         mirror.check()
     except HisyncError as error:
-        yield Finding("schema", ok=False, text=str(error)), None
+        yield Finding("schema", str(error), exit_code_of(error)), None
         return
-    yield Finding("schema", ok=True, text=f"revision {revision}"), mirror
+    yield Finding("schema", f"revision {revision}"), mirror
 
 
 def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
@@ -110,12 +119,12 @@ def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
             account = api.fetch_account()
         except HisyncError as error:
             text = f"{config.hitask.base_url}: {error}: {_fix(error)}"
-            yield Finding("API", ok=False, text=text)
+            yield Finding("API", text, exit_code_of(error))
             return
         finally:
             api.logout()
         who = account.get("login") or api.account_id
-        yield Finding("API", ok=True, text=f"{config.hitask.base_url}: account {who}")
+        yield Finding("API", f"{config.hitask.base_url}: account {who}")
         yield _clock(api.clock_skew)
 
 
@@ -144,10 +153,11 @@ def _grant(config: Config, mirror: Mirror | None) -> Callable[[str], None]:
 
 def _clock(skew: float | None) -> Finding:
     if skew is None:
-        return Finding("clock", ok=True, text="the service names no time to compare with")
+        return Finding("clock", "the service names no time to compare with")
     if abs(skew) > TOLERABLE_SKEW:
-        return Finding("clock", ok=False, text=f"off by {skew:+.0f} s: set it, by NTP for example")
-    return Finding("clock", ok=True, text=f"within {abs(skew):.0f} s of the service's")
+        text = f"off by {skew:+.0f} s: set it, by NTP for example"
+        return Finding("clock", text, ExitCode.FAILED)
+    return Finding("clock", f"within {abs(skew):.0f} s of the service's")
 
 
 def _budget(config: Config, mirror: Mirror) -> Finding:
@@ -157,4 +167,5 @@ def _budget(config: Config, mirror: Mirror) -> Finding:
     text = f"{booked} of {budget} requests booked in the last minute"
     if booked >= budget:
         text += ": wait a minute, or raise rate.requests_per_minute"
-    return Finding("rate budget", ok=booked < budget, text=text)
+        return Finding("rate budget", text, ExitCode.LATER)
+    return Finding("rate budget", text)

@@ -18,15 +18,18 @@ def check(
     context: typer.Context,
     offline: Annotated[bool, typer.Option("--offline", help="Don't ask hiTask.")] = False,
 ) -> None:
-    """Look whether everything is in place: one line each, with the fix for what fails."""
+    """Look whether everything is in place: one line each, with the fix for what fails.
+
+    The exit code is that of the first thing that fails.
+    """
     from hisync.cli.checking import run_checks
 
     config = read_config(context.obj)
-    failed = 0
+    first = ExitCode.DONE
     for finding in run_checks(config, offline=offline):
         typer.echo(str(finding))
-        failed += not finding.ok
-    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.DONE)
+        first = first or finding.fault
+    raise typer.Exit(first)
 
 
 @reported

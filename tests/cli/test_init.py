@@ -181,7 +181,7 @@ def test_what_the_environment_gives_is_neither_asked_for_nor_written(site: Site)
     assert files(site.folder).keys() & {"config.password", "config.api_key"} == set()
     assert "password" not in tomllib.loads((site.folder / "config.toml").read_text())["hitask"]
     assert site.run("check", **given).returncode == 0
-    assert site.run("check").returncode == 1
+    assert site.run("check").returncode == 2
 
 
 def test_an_option_is_written_although_the_environment_will_win_and_that_is_said(
