@@ -282,12 +282,18 @@ def _clock_ahead() -> float:
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the daemon after what it is doing, for as long as it runs."""
+    """Let SIGTERM and SIGINT end the daemon after what it is doing, for as long as it runs.
+
+    So does a terminal that is closed (SIGHUP), unless that is to be ignored, as under `nohup`.
+    """
 
     def handle(_signal: int, _frame: Any) -> None:
         stop.set()
 
-    former = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    former = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -10,10 +10,21 @@ import pytest
 from hisync.daemon import stop_on_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_end_the_daemon_only_while_it_runs(number: signal.Signals) -> None:
     before, stop = signal.getsignal(number), threading.Event()
     with stop_on_signals(stop):
         signal.raise_signal(number)
     assert stop.is_set()
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_is_ignored_where_it_should_be() -> None:
+    """`nohup` says so before the daemon starts."""
+    before, stop = signal.signal(signal.SIGHUP, signal.SIG_IGN), threading.Event()
+    try:
+        with stop_on_signals(stop):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not stop.is_set()
