@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-LANES: Final = 8
-"""Requests that are under way at once, at most."""
+LANES: Final = 10
+"""Requests that are under way at once, at most: as many as are booked at once, so that none of them
+is left over to go alone before more are booked."""
 
 _LOOK: Final = 0.5
 """Seconds of one wait. A signal that comes just before a wait begins does not end it, and is acted
