@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, func, inspect, select
@@ -62,7 +63,7 @@ def move_mirror(
         MirrorError: if the target isn't empty, or a cell can't be held there: then nothing was
             changed.
     """
-    if source.name == target.name:
+    if _is_same(source, target):
         raise MirrorError(f"{target.name} is the mirror itself: name another database")
     with _named(source):
         source.acquire(upgrade=False, to_move=True)
@@ -75,6 +76,13 @@ def move_mirror(
     moved = _finished_before(target, memory) if memory.moved_to else _copy(source, target, tell)
     _release(target)
     return moved
+
+
+def _is_same(source: Mirror, target: Mirror) -> bool:
+    """Whether both names are one database's: a file may have others by links."""
+    if source.folder is None or target.folder is None:
+        return source.name == target.name
+    return Path(source.name).samefile(target.name)
 
 
 @contextmanager

@@ -76,3 +76,13 @@ def test_a_running_daemon_is_named(site: Site, database: str) -> None:
 def test_what_can_not_be_is_said(site: Site, options: list[str], reason: str, code: int) -> None:
     done = site.run("db", "copy", *options)
     assert (done.returncode, reason in done.stderr) == (code, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hisync.db", "link.db"])
+def test_it_is_not_moved_to_itself(site: Site, name: str) -> None:
+    site.run("sync")
+    (site.folder / "link.db").symlink_to("hisync.db")
+    done = site.run("db", "copy", "--to", f"sqlite:///{name}")
+    assert (done.returncode, "is the mirror itself: name another" in done.stderr) == (1, True)
+    assert site.run("sync").returncode == 0

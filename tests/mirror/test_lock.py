@@ -67,6 +67,19 @@ def test_a_mirror_is_held_once_even_within_a_process(database: Path) -> None:
         pass
 
 
+def test_a_mirror_is_held_once_by_whatever_name_it_is_opened(
+    database: Path, holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """Or a command that comes by a link would end the daemon that holds the file itself."""
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    with open_mirror(f"sqlite:///{link}") as mirror:
+        with pytest.raises(LockedError, match=f"process {holder.pid}"):
+            mirror.acquire()
+        assert mirror.holder() == holder.pid
+
+
 def test_a_mirror_that_is_held_can_be_read(database: Path) -> None:
     url = f"sqlite:///{database}"
     with open_mirror(url).acquire(), open_mirror(url) as second:

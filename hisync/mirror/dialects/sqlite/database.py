@@ -35,12 +35,16 @@ class SqliteFile:
         self._file = _identity(path)
 
     def lock(self) -> FileLock:
-        """The lock on the file beside it, which has the same access rights."""
+        """The lock on the file beside it, which has the same access rights.
+
+        Beside the file itself, as SQLite's own `-wal`: who comes by a link finds the same lock.
+        """
         try:
             mode = self.path.stat().st_mode & 0o777
+            path = self.path.resolve()
         except OSError as error:
             raise MirrorError(f"database {self.path}: {error.strerror}") from error
-        return FileLock(self.path.with_name(self.path.name + ".lock"), mode)
+        return FileLock(path.with_name(path.name + ".lock"), mode)
 
     def watch(self) -> ChangeWatch:
         """What tells that someone has committed."""
