@@ -57,6 +57,10 @@ def sync(
     config = read_config(context.obj)
     if pull_only and allow_deletes:
         raise ConfigurationError(["--allow-deletes sends deletions, --pull-only sends nothing"])
+    if allow_deletes and config.sync.direction == "pull-only":
+        raise ConfigurationError(
+            ["--allow-deletes sends deletions, but sync.direction is pull-only"]
+        )
     with open_engine(config) as engine:
         engine.allow_removals, engine.allow_deletes = allow_removals, allow_deletes
         if dry_run:

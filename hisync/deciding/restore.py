@@ -24,7 +24,8 @@ def restore(engine: Engine, guid: str) -> Restored:
     """Bring an archived item back on hiTask, and its row under the same key.
 
     Raises:
-        RestoreError: if nothing is known of it, or hiTask has it not in its archive or refuses.
+        RestoreError: if nothing is known of it, nothing is to be sent, or hiTask has it not in its
+            archive or refuses.
         ServiceError: if hiTask can't be asked, or its answer was lost.
     """
     subject = look(engine, guid)
@@ -34,6 +35,11 @@ def restore(engine: Engine, guid: str) -> Restored:
     if number is None:
         raise RestoreError(
             f"{guid} never was on hiTask: `hisync restore {guid} --as-new` creates it"
+        )
+    if not engine.rules.push:
+        raise RestoreError(
+            "sync.direction is pull-only, so hisync changes nothing on hiTask: restore it there, "
+            "and the next sync brings it back"
         )
     try:
         engine.api.send_restore(number, guid)

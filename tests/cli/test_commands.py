@@ -62,6 +62,14 @@ def test_pull_only_fetches_and_keeps_local_edits_waiting(site: Site) -> None:
     assert "waits" not in {item.title for item in site.model.items()}
 
 
+def test_deletions_are_not_approved_where_nothing_is_sent(site: Site) -> None:
+    done = site.run("sync", "--pull-only", "--allow-deletes", "1")
+    assert (done.returncode, "--pull-only sends nothing" in done.stderr) == (2, True)
+    site.configure(sync={"direction": "pull-only"})
+    done = site.run("sync", "--allow-deletes", "1")
+    assert (done.returncode, "sync.direction is pull-only" in done.stderr) == (2, True)
+
+
 def test_status_says_whether_all_is_well(site: Site) -> None:
     missing = site.run("status")
     assert (missing.returncode, "run `hisync sync`" in missing.stderr) == (1, True)

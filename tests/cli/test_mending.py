@@ -240,3 +240,14 @@ def test_pulling_only_a_new_row_stays_here(site: Site) -> None:
     done = site.run("restore", guid, "--as-new")
     assert (done.returncode, "it stays here" in done.stdout) == (0, True)
     assert len(site.model.items()) == before
+
+
+def test_pulling_only_nothing_is_restored_on_hitask(site: Site) -> None:
+    site.run("sync")
+    guid, number, _ = tasks(site)[0]
+    site.model.archive(number, user=site.model.user(site.model.item(number).user_id))
+    site.run("sync")
+    site.configure(sync={"direction": "pull-only"})
+    done = site.run("restore", guid)
+    assert (done.returncode, "sync.direction is pull-only" in done.stderr) == (1, True)
+    assert number not in {item.id for item in site.model.items()}
