@@ -44,9 +44,12 @@ def resolve_conflict(mirror: Mirror, number: int, take: Side, now: datetime) -> 
     """
     with mirror.writing() as connection:
         sight = load_sight(connection, number)
+        stands = sight.conflict[f"{take}_value"]
         if sight.conflict["resolution"] == take and not sight.lapsed:
             if sight.conflict["resolved_at"] is None:
                 records.settle_conflict(connection, number, take, now)
+            elif sight.cell is not None and not sight.cell.holds(stands):
+                raise DecisionError(f"conflict {number}: {_newer(sight.cell, stands)}")
             return Resolved(number, take, None, f"nothing to do: {take} stands already")
         try:
             change, text = _take(connection, sight, take)
@@ -87,10 +90,7 @@ def _take_value(
     if cell.holds(wanted):
         return None, f"nothing to do: {column} is {_quoted(wanted)} already"
     if not cell.holds(won):
-        raise DecisionError(
-            f"{column} is {_quoted(cell.text)} by now, not {_quoted(won)}, which had won: nothing "
-            "was changed; set it by SQL to what it should be"
-        )
+        raise DecisionError(_newer(cell, won))
     value = cell.decode(wanted)
     with changes.captured(connection):
         rows.set_cells(connection, table, guid, {column: value})
@@ -142,6 +142,13 @@ def _changed_since(connection: Connection, sight: Sight, row: LocalRow) -> str |
         if not is_unused(field, row.values[column], [logged], all_day):
             return f"{column} was changed since"
     return None
+
+
+def _newer(cell: Cell, won: str | None) -> str:
+    return (
+        f"{cell.field.column} is {_quoted(cell.text)} by now, not {_quoted(won)}, which had won: "
+        "nothing was changed; set it by SQL to what it should be"
+    )
 
 
 def _quoted(text: str | None) -> str:

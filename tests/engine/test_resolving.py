@@ -174,8 +174,20 @@ def test_what_policy_decided_is_not_decided_again(world: World) -> None:
     """Somebody wrote the value that had lost: that edit is newer than the conflict."""
     clash(world)
     here(world, title="ours")
-    assert resolve(world, 1, "remote").change is None
+    with pytest.raises(DecisionError, match="title is 'ours' by now, not 'theirs', which had won"):
+        resolve(world, 1, "remote")
     assert cell(world, "title") == "ours"
+
+
+def test_a_side_that_had_won_and_stands_no_more_is_not_said_to_stand(world: World) -> None:
+    number = make(world)
+    world.change_rules(policy=Policy("local"))
+    there(world, number, title="theirs")
+    here(world, title="ours")
+    world.service.faults.add(Fault("status", "PUT", "/item/*", status=400, code=25))
+    assert (world.sync().rejected, conflict(world)["resolution"]) == (1, "local")
+    with pytest.raises(DecisionError, match="title is 'theirs' by now, not 'ours', which had won"):
+        resolve(world, 1, "local")
 
 
 def test_a_deletion_that_was_refused_can_be_taken_again(world: World) -> None:
