@@ -235,6 +235,7 @@ class Preview:
         refused: why changes would be refused, by their number.
         comments: the requests that it would make for comments after that.
         histories: how many items' histories are to be read.
+        held: deletions made here that it would hold.
     """
 
     pulled: Pulled
@@ -242,6 +243,7 @@ class Preview:
     refused: dict[int, str]
     comments: list[CommentStep] = field(default_factory=list)
     histories: int = 0
+    held: int = 0
 
 
 def _drop(_logger: Any, _method: str, _event: Any) -> Any:
@@ -273,7 +275,8 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
             said = prepare_comments(engine, connection, coming) if sends else []
             unread = histories.load_due(connection) if engine.rules.comments else []
             after = changes.rejected(connection)
+            held = changes.counts(connection).get("held", 0) if sends else 0
         if not pulled.suspects:
             refused = {seq: why for seq, why in after.items() if seq not in before}
-            return Preview(pulled, steps, refused, said, len(unread))
+            return Preview(pulled, steps, refused, said, len(unread), held)
         readings.append(second_look(engine, full=readings[-1].full))

@@ -204,6 +204,10 @@ def _print_preview(planned: Preview) -> None:
         typer.echo(f"would send {call} /item/comment{text} (comments {said.guid})")
     for seq, reason in planned.refused.items():
         typer.echo(f"would reject change {seq}: {reason}")
+    if planned.held:
+        typer.echo(
+            f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour"
+        )
     if not planned.steps and not planned.comments:
         typer.echo("would send nothing")
     if planned.histories:

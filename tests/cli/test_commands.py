@@ -54,6 +54,22 @@ def test_a_dry_run_names_all_calls_for_a_row(site: Site) -> None:
     assert [each.method for each in made] == [method for method, _ in calls]
 
 
+def test_a_dry_run_tells_of_the_deletions_that_the_guard_would_hold(site: Site) -> None:
+    site.run("sync")
+    for title in ("one", "two", "three"):
+        site.sql(f"INSERT INTO tasks (title) VALUES ('{title}')")
+    site.run("sync")
+    site.configure(safety={"max_push_deletes": 1})
+    site.sql("DELETE FROM tasks WHERE title IN ('one', 'two', 'three')")
+    said = "would hold 2 deletions, more than safety.max_push_deletes an hour"
+    for _ in range(2):  # before they are held, and once they are
+        assert said in site.run("sync", "--dry-run").stdout
+        assert site.run("sync").returncode == 4
+    released = site.run("sync", "--dry-run", "--allow-deletes", "2").stdout
+    assert (released.count("would send DELETE /item"), "would hold" in released) == (2, False)
+    assert "would hold" not in site.run("sync", "--dry-run", "--pull-only").stdout
+
+
 def test_pull_only_fetches_and_keeps_local_edits_waiting(site: Site) -> None:
     site.run("sync")
     site.sql("INSERT INTO tasks (title) VALUES ('waits')")
