@@ -48,7 +48,7 @@ conflicts_app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit = Annotated[int, typer.Option(min=1, metavar="N", help="At most so many rows.")]
+Limit = Annotated[int, typer.Option(min=1, max=10**9, metavar="N", help="At most so many rows.")]
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", show_default=False)]
 Seqs = Annotated[
     list[int] | None,
@@ -73,7 +73,8 @@ def changes_list(
     from hisync.mirror import changes
 
     with open_to_read(read_config(context.obj)) as mirror, mirror.reading() as connection:
-        rows = [plain(row) for row in changes.list_changes(connection, everything, limit)]
+        rows = [plain(row) for row in changes.list_changes(connection, everything, limit + 1)]
+    rows = _at_most(limit, rows)
     if as_json:
         print_json(rows)
         return
@@ -119,7 +120,8 @@ def conflicts_list(context: typer.Context, as_json: AsJson = False, limit: Limit
     from hisync.mirror import records
 
     with open_to_read(read_config(context.obj)) as mirror, mirror.reading() as connection:
-        rows = [plain(row) for row in records.list_conflicts(connection, limit)]
+        rows = [plain(row) for row in records.list_conflicts(connection, limit + 1)]
+    rows = _at_most(limit, rows)
     if as_json:
         print_json(rows)
         return
@@ -164,6 +166,13 @@ def conflicts_resolve(
         print_json(facts | {"change": resolved.change, "text": resolved.text})
     else:
         print_text(f"conflict {resolved.number}: {resolved.text}")
+
+
+def _at_most(limit: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """So many rows; that there are more is said on stderr, where it is in no script's way."""
+    if len(rows) > limit:
+        typer.echo(f"only the newest {limit} are listed: --limit N lists more", err=True)
+    return rows[:limit]
 
 
 def _now() -> datetime:

@@ -52,6 +52,20 @@ def test_alone_they_list(site: Site) -> None:
     assert json.loads(site.run("changes", "--all", "--json").stdout)[0]["state"] == "pending"
 
 
+def test_that_a_list_is_not_whole_is_said(site: Site) -> None:
+    clash(site)
+    edit(site, title="one")
+    edit(site, color=3)
+    said = "only the newest 1 are listed: --limit N lists more\n"
+    for options in ((), ("--json",)):
+        short = site.run("changes", "--limit", "1", *options)
+        whole = site.run("changes", "--limit", "2", *options)
+        assert (short.stderr, whole.stderr) == (said, "")
+        assert len(short.stdout) < len(whole.stdout)
+    assert site.run("conflicts", "--limit", "1").stderr == ""
+    assert site.run("conflicts", "--limit", str(2**63)).returncode == 2
+
+
 def test_a_rejected_change_is_tried_again(site: Site) -> None:
     site.run("sync")
     site.sandbox.service.faults.add(Fault("status", "PUT", "/item/*", status=400, code=25))
