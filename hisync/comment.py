@@ -64,7 +64,7 @@ class Place:
         id: hiTask's number, None for one that is not there yet.
         present: whether its row is there; people may have deleted it, and that is not sent yet.
         permission: what this account may do with it, None where that is not known.
-        last_comment_id: its newest comment, as the row says.
+        last_comment_id: its newest comment as hiTask named it, whatever people wrote there since.
         version: as the row says.
         archiving: whether the row is to be archived.
     """

@@ -93,27 +93,33 @@ def apply_history(
     if not engine.rules.comments:
         return Applied()
     local = _load(connection, due.guid)
-    plan = plan_history(due.guid, local.known, local.edited, units, due.last_comment_id)
+    # That it has none is hiTask's word, not that of a row that people put in over it.
+    last = place.last_comment_id if due.last_comment_id is None else due.last_comment_id
+    plan = plan_history(due.guid, local.known, local.edited, units, last)
     gone = [*plan.deleted, *(c for c in plan.missing if c.id in doubted)]
     missing = frozenset(c.id for c in plan.missing if c.id is not None) - frozenset(doubted)
     _write(engine, connection, plan, gone, local)
     _report_doubles(engine, connection, plan.new, local)
     _add_names(connection, units)
     name_authors(engine, connection, due.guid, units)
-    done = not missing and not _keeps_edits(due, local, units) and _is_believed(engine, due, units)
+    done = (
+        not missing
+        and not _keeps_edits(due.guid, local, units, last)
+        and _is_believed(engine, due, units)
+    )
     if done:
         now, whole = engine.clock.time(), is_whole(units)
         histories.save_read(connection, due.guid, seen=due.last_comment_id, at=now, complete=whole)
     return Applied(len(plan.new) + len(plan.changed) + len(gone), missing, done)
 
 
-def _keeps_edits(due: Due, local: _Local, units: Sequence[Unit]) -> bool:
+def _keeps_edits(item: str, local: _Local, units: Sequence[Unit], last: int | None) -> bool:
     """Whether a comment stands here for an unsent edit's sake alone.
 
     That edit will be refused, and the history has to be looked at again.
     """
     standing = {n: c for n, c in local.edited.items() if c.guid in local.rows}
-    plan = plan_history(due.guid, standing, (), units, due.last_comment_id)
+    plan = plan_history(item, standing, (), units, last)
     return bool(plan.deleted or plan.missing or plan.changed)
 
 

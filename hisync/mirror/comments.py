@@ -30,7 +30,7 @@ from hisync.mirror.tables import (
     users,
 )
 
-_NUMBERS: Final = select(sync_base.c.guid, sync_base.c.id, sync_base.c.table_name)
+_KNOWN: Final = select(sync_base.c.guid, sync_base.c.id, sync_base.c.table_name, sync_base.c.dirty)
 _HAS_WORK: Final = select(
     exists().where(change_log.c.finished_at.is_(None), change_log.c.table_name == COMMENTS)
     | exists().where(sync_intents.c.table_name == COMMENTS)
@@ -179,13 +179,16 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
     wanted = list(guids)
     found: dict[str, Place] = {}
     tables: dict[str, str] = {}
-    for row in rows_among(connection, _NUMBERS, sync_base.c.guid, wanted):
+    written: dict[str, Mapping[str, Any]] = {}
+    for row in rows_among(connection, _KNOWN, sync_base.c.guid, wanted):
         found[row["guid"]] = Place(row["guid"], row["id"])
         tables[row["guid"]] = row["table_name"]
+        written[row["guid"]] = row["dirty"] or {}
     for name, table in ITEM_TABLES.items():
         query = _standing(connection.dialect.name, name)
         for row in rows_among(connection, query, table.c.guid, wanted):
             known = found.get(row["guid"])
+            last = written.get(row["guid"], {}).get("last_comment_id", row["last_comment_id"])
             if tables.get(row["guid"], name) != name:
                 continue  # moved here from the table of an item that is still to be deleted
             found[row["guid"]] = Place(
@@ -193,7 +196,7 @@ def load_places(connection: Connection, guids: Iterable[str]) -> dict[str, Place
                 id=known.id if known else None,
                 present=True,
                 permission=_number(row["permission"]),
-                last_comment_id=_number(row["last_comment_id"]),
+                last_comment_id=_number(last),
                 version=_number(row["version"]),
                 archiving=row["archived"] == 1,
             )

@@ -217,6 +217,40 @@ def test_what_ten_units_do_not_show_is_not_missing(new_world: MakeWorld) -> None
     agree(world)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["emptied", "put_in_again"])
+def test_that_an_item_has_no_comments_is_not_for_people_to_say(
+    new_world: MakeWorld, again: bool
+) -> None:
+    """What ten units do not show would be taken for gone, and never be shown again."""
+    world = new_world(items=3, traits=["free_history"])
+    number = make_item(world)
+    they_say(world, "old")
+    world.sync()
+    owner = world.service.model.user(ME)
+    for color in (1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5):
+        world.service.model.update(number, user=owner, color=color)
+    world.sync()
+    world.service.model.comment(
+        int(world.one("SELECT id FROM tasks WHERE guid != ? LIMIT 1", ITEM)["id"]),
+        user=owner,
+        message="elsewhere",  # for the cycle to look for what is due
+    )
+    world.change_rules(push=False)
+    if again:
+        world.sql("DELETE FROM tasks WHERE guid = ?", ITEM)
+        world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'talk')", ITEM)
+    else:
+        world.sql("UPDATE tasks SET last_comment_id = NULL WHERE guid = ?", ITEM)
+    world.sync()
+    world.sync()
+    assert here(world) == Counter(["old"])
+    world.change_rules(push=True)
+    world.sync()
+    world.sync()
+    assert here(world) == Counter(["old"])
+    agree(world)
+
+
 @pytest.mark.parametrize("trait", ["free_history=false", "free_history=true"])
 @pytest.mark.parametrize("effect", ["empty_list", "missing_ids"])
 def test_an_answer_that_lacks_some_once_removes_nothing(
