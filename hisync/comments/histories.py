@@ -58,16 +58,16 @@ class _Local:
     """The comments of an item as the mirror has them.
 
     Attributes:
-        rows: by key.
         known: those that hiTask has, without unsent edits, by number.
         edited: those that hiTask has and people have changed or deleted, by number.
         changed: the keys of all comments with unfinished changes.
+        standing: those of them that people have not deleted.
     """
 
-    rows: Mapping[str, LocalComment]
     known: Mapping[int, Comment]
     edited: Mapping[int, Comment]
     changed: Collection[str]
+    standing: Collection[str]
 
 
 def apply_history(
@@ -118,7 +118,7 @@ def _keeps_edits(item: str, local: _Local, units: Sequence[Unit], last: int | No
 
     That edit will be refused, and the history has to be looked at again.
     """
-    standing = {n: c for n, c in local.edited.items() if c.guid in local.rows}
+    standing = {n: c for n, c in local.edited.items() if c.guid in local.standing}
     plan = plan_history(item, standing, (), units, last)
     return bool(plan.deleted or plan.missing or plan.changed)
 
@@ -179,12 +179,16 @@ def _load(connection: Connection, item_guid: str) -> _Local:
         if intent.op == "delete" and intent.sent["item_guid"] == item_guid:
             edited[intent.sent["id"]] = comments.decode_comment(guid, intent.sent).comment
     unedited = {n: c for n, c in known.items() if n not in edited}
-    return _Local(rows, unedited, edited, changed.keys())
+    standing = {guid for guid, log in changed.items() if log[-1].op != "delete"}
+    return _Local(unedited, edited, changed.keys(), standing)
 
 
 def _concerns(log: Sequence[Change], guid: str, rows: Mapping[str, LocalComment]) -> bool:
-    """Whether a row is one of these, or was deleted, so that only the log tells where it was."""
-    return guid in rows or log[-1].op == "delete"
+    """Whether a row is one of these, or was deleted, so that only the log tells where it was.
+
+    It may have been put in again since, on another item.
+    """
+    return guid in rows or any(change.op == "delete" for change in log)
 
 
 def _write(

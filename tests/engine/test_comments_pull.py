@@ -460,6 +460,28 @@ def test_one_deleted_there_while_it_stood_edited_here_leaves_afterwards(
     agree(talk)
 
 
+@pytest.mark.parametrize("goes", [False, True], ids=["stays", "goes_there"])
+def test_one_put_in_again_on_another_item_is_not_two(talk: World, goes: bool) -> None:
+    number = they_say(talk, "theirs")
+    talk.sync()
+    guid = talk.one("SELECT guid FROM comments WHERE id = ?", number)["guid"]
+    other = talk.sql("SELECT guid FROM tasks WHERE guid != ?", ITEM)[0]["guid"]
+    talk.change_rules(push=False)
+    talk.sql("DELETE FROM comments WHERE guid = ?", guid)
+    talk.sql("INSERT INTO comments (guid, item_guid, message) VALUES (?, ?, 'theirs')", guid, other)
+    if goes:
+        they_delete(talk, number)
+    they_say(talk, "newer")
+    talk.sync()
+    assert here(talk) == Counter(["newer"])
+    talk.change_rules(push=True)
+    talk.sync()
+    talk.sync()
+    assert here(talk) == there(talk)
+    assert {how for _, how in ends(talk, guid)} == {"rejected"}
+    agree(talk)
+
+
 def test_pulling_only_sends_nothing_and_reads(talk: World) -> None:
     they_say(talk, "theirs")
     talk.change_rules(push=False)
