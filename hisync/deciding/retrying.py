@@ -90,6 +90,9 @@ def _say_again(subject: Subject, change: Change) -> Decided:
     if change.op == "insert" and there and table == time_entries.TABLE:
         # It was put in over the entry that stands again: pending, it would change nothing.
         return _left(change, ["the entry is what it was before: make the edit again in SQL"])
+    if change.op == "insert" and there and edited.is_on_hitask(connection, guid):
+        # So was a comment: pending, it would pass for a new one with a made-up number.
+        return _left(change, ["hiTask has the comment as it stands: insert a new one in SQL"])
     if change.op == "insert" and there:
         subject.end([change], "pending", None)
         return Decided(change.seq, True, "waits to be sent again")

@@ -1,6 +1,6 @@
 """Rows of `comments` and `time_entries`, written again or taken out as a person decides.
 
-Public: `is_there`, `write_again`, `delete_again`, `take_out_unsent`.
+Public: `is_there`, `is_on_hitask`, `write_again`, `delete_again`, `take_out_unsent`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ def is_there(connection: Connection, table: str, guid: str) -> bool:
     """Whether a table has the row."""
     column = EDITED_TABLES[table].c.guid
     return connection.execute(select(column).where(column == guid)).first() is not None
+
+
+def is_on_hitask(connection: Connection, guid: str) -> bool:
+    """Whether hiTask has the comment."""
+    known = comments.c.guid == guid, comments.c.id.is_not(None)
+    return connection.execute(select(comments.c.guid).where(*known)).first() is not None
 
 
 def write_again(connection: Connection, table: str, guid: str, values: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from hisync.cycle import preview
 from hisync.deciding.discarding import discard_changes
+from hisync.deciding.retrying import retry_changes
 from hisync.errors import StopError
 from hisync.sandbox import Fault
 from tests.engine.conftest import MakeWorld
@@ -243,6 +244,22 @@ def test_a_replace_is_what_it_does_to_the_row(talk: World, text: str, state: str
     )
     talk.sync()
     assert ends(talk)[1:] == [("delete", state), ("insert", state)]
+    assert talk.one("SELECT * FROM comments WHERE guid = ?", GUID) == before
+    assert talk.writes() == []
+    agree(talk)
+
+
+def test_to_try_a_refused_replace_again_leaves_what_is_said(talk: World) -> None:
+    """The row that stands again has a number that hiTask gave: nobody made it up."""
+    said(talk)
+    before = talk.one("SELECT * FROM comments WHERE guid = ?", GUID)
+    talk.sql("DELETE FROM comments WHERE guid = ?", GUID)
+    say(talk, "other")
+    talk.sync()
+    refused = talk.one("SELECT seq FROM change_log WHERE state = 'rejected' AND op = 'insert'")
+    (decided,) = retry_changes(talk.engine.mirror, [refused["seq"]], datetime(2026, 3, 3))
+    assert (decided.done, "insert a new one" in decided.text) == (False, True)
+    talk.sync()
     assert talk.one("SELECT * FROM comments WHERE guid = ?", GUID) == before
     assert talk.writes() == []
     agree(talk)
