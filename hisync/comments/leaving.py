@@ -49,6 +49,11 @@ class _Leaver:
         return self.intent.sent["item_guid"] if self.intent else None
 
     @property
+    def items(self) -> set[str | None]:
+        """That item, and the one that it was to be said on: it may be put in elsewhere since."""
+        return {self.item, self.intent.sent["item_guid"] if self.intent else self.item}
+
+    @property
     def last(self) -> Comment | None:
         """Its last state, people's edits included."""
         if self.row is None or self.there is None:
@@ -72,7 +77,7 @@ def leave_with_items(
         return
     gone = []
     for leaver in _load(connection, items):
-        if leaver.there is None and items[leaver.item or ""]:
+        if leaver.there is None and items.get(leaver.item or "", True):
             if leaver.intent is not None:
                 outcome.wait(engine, connection, leaver.intent, _GONE)
             continue
@@ -99,7 +104,7 @@ def _load(connection: Connection, items: Mapping[str, bool]) -> list[_Leaver]:
             there = base_of(guid, row, entries)
         there = there if there is not None and there.id is not None else None
         found.append(_Leaver(guid, row.comment if row else None, there, intent, entries))
-    return [leaver for leaver in found if leaver.item in items]
+    return [leaver for leaver in found if not leaver.items.isdisjoint(items)]
 
 
 def _end_changes(engine: Engine, connection: Connection, leaver: _Leaver) -> None:

@@ -350,6 +350,26 @@ def test_an_item_that_goes_while_its_comment_is_looked_up(talk: World) -> None:
     assert talk.writes() == ["POST /item/comment"]
 
 
+def test_one_put_in_elsewhere_while_it_is_looked_up_outlives_its_item(talk: World) -> None:
+    number = number_of(talk)
+    other = talk.one("SELECT guid, id FROM tasks WHERE guid != ? LIMIT 1", ITEM)
+    say(talk, "ours")
+    talk.service.faults.add("POST /item/comment:drop_before:1")
+    talk.service.faults.add("GET /item/history:status=503:1")
+    talk.sync()
+    talk.sql("DELETE FROM comments WHERE guid = ?", GUID)
+    talk.sql(
+        "INSERT INTO comments (guid, item_guid, message) VALUES (?, ?, 'ours')",
+        *(GUID, other["guid"]),
+    )
+    talk.service.model.delete(number, user=talk.service.model.user(ME))
+    settle(talk)
+    said = [unit.value for unit in talk.service.model.comments(other["id"])]
+    assert said.count("ours") == 1
+    assert talk.sql("SELECT * FROM sync_intents") == []
+    assert ends(talk)[-1] == ("insert", "done")
+
+
 def test_an_outage_tries_three_and_lets_the_rest_wait(talk: World) -> None:
     for number in range(6):
         talk.sql("INSERT INTO comments (item_guid, message) VALUES (?, ?)", ITEM, f"text {number}")
