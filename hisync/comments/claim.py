@@ -17,6 +17,7 @@ from hisync.comments.candidates import Candidate, load_candidates
 from hisync.endings import block, end, reject, unblock
 from hisync.engine import Engine
 from hisync.mirror import changes, comments, histories, intents
+from hisync.mirror.comments import LocalComment
 from hisync.mirror.intents import Intent
 from hisync.plan.comments import Post, Refuse, Remove, Wait
 from hisync.plan.proof import Ending
@@ -103,13 +104,13 @@ def claim(engine: Engine, connection: Connection, step: CommentStep) -> Claim | 
     return Claim(intent, fresh.place.id)
 
 
-def put_back(connection: Connection, base: Comment | None, local: Comment | None) -> None:
+def put_back(connection: Connection, base: Comment | None, local: LocalComment | None) -> None:
     """Make a row again what hiTask has; one that it doesn't have only loses a made-up number."""
     if base is not None and base.id is not None:
-        if base != local:
+        if local is None or base != local.comment:
             comments.put_comments(connection, [base])
-    elif local is not None and local.id is not None:
-        comments.clear_id(connection, local.guid)
+    elif local is not None and (local.comment.id is not None or "id" in local.unreadable):
+        comments.clear_id(connection, local.comment.guid)
 
 
 def _sent(connection: Connection, step: CommentStep) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _sent(connection: Connection, step: CommentStep) -> dict[str, Any]:
 def _step(engine: Engine, connection: Connection, candidate: Candidate) -> CommentStep | None:
     """What one comment needs; its changes are ended here as far as they need no request."""
     log, guid = candidate.log, candidate.guid
-    local = candidate.local.comment if candidate.local else None
+    local = candidate.local
     match candidate.plan:
         case Wait(reason):
             block(engine, connection, log, reason)

@@ -163,6 +163,20 @@ def test_a_refused_one_is_said_once_it_is_put_right(talk: World) -> None:
     agree(talk)
 
 
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("number", [5, "abc", 7.5])
+def test_a_made_up_number_is_taken_away_whatever_it_is(talk: World, number: Any) -> None:
+    """Nobody can write over it, so it would stand in the way for ever."""
+    row = "INSERT INTO comments (guid, id, item_guid, message) VALUES (?, ?, ?, 'hi')"
+    talk.sql(row, GUID, number, ITEM)
+    talk.sync()
+    talk.sql("UPDATE comments SET message = 'better' WHERE guid = ?", GUID)
+    talk.sync()
+    assert there(talk) == Counter(["better"])
+    assert ends(talk) == [("insert", "rejected"), ("update", "done")]
+    agree(talk)
+
+
 def test_a_refused_one_that_is_deleted_is_nobodys_loss(talk: World) -> None:
     say(talk, " ")
     talk.sync()
