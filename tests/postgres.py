@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import itertools
+import json
 import os
 import pwd
 import re
@@ -29,6 +30,7 @@ import orjson
 import psycopg
 import pytest
 from psycopg.adapt import Dumper
+from psycopg.types.json import set_json_loads
 
 ROLE = "mirror"
 
@@ -209,6 +211,7 @@ class Client:
     def __init__(self, database: str) -> None:
         self.session = psycopg.connect(server().conninfo(database), autocommit=True)
         self.session.adapters.register_dumper(int, _Untyped)
+        set_json_loads(_parsed, self.session)
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         written, bound = translated(_FLAG.sub(r"\1'\2'", statement), values)
@@ -225,7 +228,10 @@ class Client:
             return Rows()
         columns = [(column.name, column.type_code == _JSONB) for column in cursor.description]
         return Rows(
-            {name: _shown(cell, json) for (name, json), cell in zip(columns, row, strict=True)}
+            {
+                name: _shown(cell, is_json)
+                for (name, is_json), cell in zip(columns, row, strict=True)
+            }
             for row in cursor
         )
 
@@ -272,6 +278,14 @@ _REFUSED = (
     psycopg.errors.NumericValueOutOfRange,
     psycopg.errors.UntranslatableCharacter,
 )
+
+
+def _parsed(text: str | bytes) -> Any:
+    """JSON, or its text where it is nested too deep for any parser."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return str(text)
 
 
 def _shown(cell: Any, is_json: bool) -> Any:

@@ -16,6 +16,7 @@ from tests.edges.scene import make_scene
 BOTH = True
 
 DEEP: Final = "[" * 600 + "]" * 600
+DEEPER: Final = "[" * 3000 + "]" * 3000
 BAD: Final[dict[str, list[Any]]] = {
     "title": [b"\xff\x00"],
     "message": [b"bytes"],
@@ -211,6 +212,18 @@ TEXTS = {
         here={"task": {"title": "base", "message": "m"}},
         log={"update rejected": 4, "insert rejected": 1},
         here_only=["new"],
+    ),
+    Edge(
+        "JSON that is nested deeper than any parser goes",
+        given={"task": {}, "other": {"tags": ["a"]}},
+        when=[
+            sql("UPDATE tasks SET alerts = :deep, color = 2 WHERE guid = :task", deep=DEEPER),
+            sql("UPDATE tasks SET tags = :deep WHERE guid = :other", deep=DEEPER),
+            "INSERT INTO notes (title) VALUES ('innocent')",
+        ],
+        there={"task": {"alerts": None, "color": 2}, "other": {"tags": ["a"]}},
+        here={"task": {"alerts": None}, "other": {"tags": '["a"]'}},
+        log=["update rejected: alerts", "update rejected: tags", "insert done"],
     ),
     Edge(
         "an unreadable cell is mended before it is sent",

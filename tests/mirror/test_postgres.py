@@ -729,6 +729,35 @@ def test_a_number_that_python_has_not_is_alone(mirror: Mirror, session: Session)
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("depth", [900, 1100, 6000])
+def test_json_that_is_nested_deeper_than_any_parser_goes_is_alone(
+    mirror: Mirror, session: Session, depth: int
+) -> None:
+    deep = "[" * depth + "]" * depth
+    text = 'a "{[\\,:'
+    run(
+        session,
+        "INSERT INTO tasks (guid, title, location, starred, priority, tags) "
+        "VALUES ('g', %s, %s::jsonb, true, 7, '[\"a\"]')",
+        text,
+        deep,
+    )
+    with mirror.writing() as connection:  # which folds it
+        row = rows.load_rows(connection, "tasks", ["g"])["g"]
+        ((change,),) = changes.unfinished(connection).values()
+    assert set(row.unreadable) == {"location"}
+    tags = change.new_values["tags"]
+    assert tags in (["a"], '["a"]')
+    assert change.new_values == {
+        "location": change.new_values["location"] if depth < 1024 else deep,
+        "title": text,
+        "starred": True,
+        "priority": 7,
+        "tags": tags,
+    }
+
+
+@pytest.mark.postgresql
 def test_texts_are_unicode_whatever_clients_of_the_database_use(
     database: str, session: Session
 ) -> None:

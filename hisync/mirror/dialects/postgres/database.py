@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,9 @@ _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepaliv
 """The same on our side: a server that has vanished is missed as soon."""
 
 _SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
+
+_SIGNS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]')
+"""What gives JSON its shape, and texts, in which the same signs mean nothing."""
 
 
 class PostgresDatabase:
@@ -141,8 +145,28 @@ def _read_json(text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        cells = json.loads(text, parse_int=_whole_number)
-        return {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in cells.items()}
+        try:
+            cells = json.loads(text, parse_int=_whole_number)
+            return {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in cells.items()}
+        except RecursionError:  # `jsonb` is nested deeper than any parser goes, too
+            return _taken_apart(text if isinstance(text, str) else text.decode())
+
+
+def _taken_apart(text: str) -> dict[str, Any]:
+    """The cells of an object of which nothing nested is parsed."""
+    cells: dict[str, Any] = {}
+    depth, start, key = 0, text.index("{") + 1, ""
+    for found in _SIGNS.finditer(text):
+        sign = found[0]
+        depth -= sign in "]}"
+        if depth == 1 and sign == ":":
+            key, start = json.loads(text[start : found.start()]), found.end()
+        elif (depth == 1 and sign == ",") or (depth == 0 and sign == "}"):
+            cell = text[start : found.start()].strip()
+            cells[key] = cell if cell[0] in "[{" else json.loads(cell, parse_int=_whole_number)
+            start = found.end()
+        depth += sign in "[{"
+    return cells
 
 
 def _whole_number(digits: str) -> int | float:
