@@ -231,7 +231,22 @@ def test_a_total_follows_its_entries_and_is_no_edit_of_the_item(session: Session
     assert log(session) == [updated("g", {"time_spent_minutes": 60}, {"time_spent_minutes": 1})]
 
 
+@pytest.mark.parametrize("column", ["item", "moved", "o", "n", "key", "value"])
 @pytest.mark.postgresql
+def test_a_column_of_ones_own_may_have_any_name(session: Session, column: str) -> None:
+    for table in ("tasks", "notes", "time_entries"):
+        run(session, f"ALTER TABLE {table} ADD COLUMN {column} text DEFAULT 'x'")
+    run(session, "INSERT INTO tasks (guid) VALUES ('g')")
+    run(session, "INSERT INTO time_entries (guid, item_guid, minutes) VALUES ('e', 'g', 45)")
+    run(session, "UPDATE time_entries SET minutes = 60")
+    assert run(session, "SELECT time_spent_minutes FROM tasks") == [(60,)]
+    assert [(each.op, each.guid) for each in log(session)] == [
+        ("insert", "g"),
+        ("insert", "e"),
+        ("update", "e"),
+    ]
+
+
 @pytest.mark.postgresql
 def test_an_entry_that_a_trigger_adds_to_another_is_no_edit_of_either_item(
     mirror: Mirror, session: Session

@@ -251,9 +251,10 @@ def _capture_function(name: str, table: Table, server: Abilities) -> str:
         + "  RETURN NULL;"
     )
     body = "\n  ".join([*statements, log])
+    # A column of people's own may have the name of a variable.
     return (
-        f"\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n  item text;\n"
-        f"  outer_posting text;\nBEGIN\n  {body}\nEND\n"
+        "\n#variable_conflict use_variable\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n"
+        f"  item text;\n  outer_posting text;\nBEGIN\n  {body}\nEND\n"
     )
 
 
