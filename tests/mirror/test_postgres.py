@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from datetime import datetime
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -520,6 +521,18 @@ def test_an_edit_is_noticed_and_a_look_or_the_engine_is_not(
         put(mirror, "g", "c")
         run(session, "NOTIFY elsewhere")
         assert not watch.changed()
+
+
+@pytest.mark.postgresql
+def test_an_edit_in_a_schema_of_the_longest_name_is_noticed(session: Session) -> None:
+    schema = "ü" + "s" * 61
+    url = f"{server().url(session.info.dbname)}?options=-csearch_path%3D{quote(schema)}"
+    run(session, f'CREATE SCHEMA "{schema}"')
+    with open_mirror(url).acquire() as mirror, closing(mirror.watch()) as watch:
+        assert watch.changed()
+        run(session, f"INSERT INTO \"{schema}\".tasks (title) VALUES ('a')")
+        until_changed(watch)
+    run(session, f'DROP SCHEMA "{schema}" CASCADE')
 
 
 def until_changed(watch: ChangeWatch) -> None:

@@ -24,7 +24,7 @@ from hisync.items import SPENT, TABLES
 from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.postgres import abilities
 from hisync.mirror.dialects.postgres.abilities import Abilities
-from hisync.mirror.dialects.postgres.connection import GATE, UNMARKED
+from hisync.mirror.dialects.postgres.connection import CHANNEL, GATE, UNMARKED
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
 
@@ -247,7 +247,10 @@ def _capture_function(name: str, table: Table, server: Abilities) -> str:
         "INSERT INTO change_log (table_name, row_guid, op, old_values, new_values, changed_at)\n"
         f"  VALUES ('{name}', CASE WHEN TG_OP = 'DELETE' THEN OLD.guid ELSE NEW.guid END,\n"
         "    lower(TG_OP), o, n, timezone('UTC', clock_timestamp()));\n"
-        + ("  PERFORM pg_notify('hisync_' || TG_TABLE_SCHEMA, '');\n" * server.notifies)
+        + (
+            f"  PERFORM pg_notify({CHANNEL.format(schema='TG_TABLE_SCHEMA')}, '');\n"
+            * server.notifies
+        )
         + "  RETURN NULL;"
     )
     body = "\n  ".join([*statements, log])

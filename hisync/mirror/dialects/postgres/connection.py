@@ -6,7 +6,8 @@ that the engine takes alone; where there are no such locks, a row is locked inst
 nobody's edit falls between what the engine has read and what it writes, and numbers of `change_log`
 are seen in their order. The mark is a setting that holds the transaction's own number: it can't
 outlive that, and nobody sets it by accident. Public: `prepare`,
-`mark`, `unmark`, `leftover_mark`, `rows_written`, `GATE`, `WRITER`, `UNMARKED`.
+`mark`, `unmark`, `leftover_mark`, `rows_written`, `GATE`, `WRITER`, `UNMARKED`,
+`CHANNEL`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ UNMARKED: Final = (
     "'{schema} ' || pg_current_xact_id()::text"
 )
 """The condition that a statement is not the engine's own."""
+
+CHANNEL: Final = "('hisync_' || {schema})::name::text"
+"""Where edits are told of, cut to the length that a name may have."""
 
 _KEY: Final = "hashtext(current_schema()::text)"
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from hisync.mirror.dialects.postgres.abilities import Abilities
+from hisync.mirror.dialects.postgres.connection import CHANNEL
 from hisync.mirror.dialects.postgres.session import own_session
 
 
@@ -47,7 +48,8 @@ class NotifyWatch:
 
     def _listen(self) -> psycopg.Connection[Any]:
         session = own_session(self._engine)
-        row = session.execute("SELECT quote_ident('hisync_' || current_schema())").fetchone()
+        channel = CHANNEL.format(schema="current_schema()")
+        row = session.execute(f"SELECT quote_ident({channel})".encode()).fetchone()
         if row is None or row[0] is None:  # no schema yet, so nobody edits anything in it
             return session
         session.execute(f"LISTEN {row[0]}")
