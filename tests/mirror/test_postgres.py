@@ -739,6 +739,18 @@ def test_dates_that_python_has_not_are_unreadable_cells(mirror: Mirror, session:
 
 
 @pytest.mark.postgresql
+def test_a_year_before_christ_is_no_year_after(session: Session) -> None:
+    run(session, "SET DateStyle = 'SQL, DMY'")
+    run(session, "INSERT INTO tasks (guid, due_date) VALUES ('g', '0044-03-15 BC')")
+    run(session, "UPDATE tasks SET due_date = '0044-03-15'")
+    bc, ad = "0044-03-15 00:00:00.000000 BC", "0044-03-15 00:00:00.000000"
+    assert log(session) == [
+        inserted("g", due_date=bc),
+        updated("g", {"due_date": bc}, {"due_date": ad}),
+    ]
+
+
+@pytest.mark.postgresql
 def test_a_number_that_python_has_not_is_alone(mirror: Mirror, session: Session) -> None:
     run(
         session,

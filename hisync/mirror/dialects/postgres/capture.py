@@ -361,10 +361,11 @@ def _cell(column: Column[Any], row: str) -> str:
     """A cell as JSON takes it: dates are texts of one form, whatever the session's own is."""
     cell = f"{row}.{column.name}"
     if isinstance(column.type, DateTime | Date):
-        date = "" if isinstance(column.type, Date) else " HH24:MI:SS.US"
+        form = "YYYY-MM-DD" if isinstance(column.type, Date) else "YYYY-MM-DD HH24:MI:SS.US"
         return (
-            f"CASE WHEN isfinite({cell}) THEN to_char({cell}, 'YYYY-MM-DD{date}') "
-            f"ELSE {cell}::text END"
+            f"CASE WHEN NOT isfinite({cell}) THEN {cell}::text "
+            f"WHEN extract(year FROM {cell}) < 0 THEN to_char({cell}, '{form} BC') "
+            f"ELSE to_char({cell}, '{form}') END"
         )
     if isinstance(column.type, Document):
         return f"coalesce({cell}, 'null')"
