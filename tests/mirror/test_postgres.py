@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing
 from datetime import datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -523,16 +522,23 @@ def test_an_edit_is_noticed_and_a_look_or_the_engine_is_not(
         assert not watch.changed()
 
 
+@pytest.mark.parametrize("schema", ["ü" + "s" * 61, "The \"Team\", its %s and 'x'"])
 @pytest.mark.postgresql
-def test_an_edit_in_a_schema_of_the_longest_name_is_noticed(session: Session) -> None:
-    schema = "ü" + "s" * 61
-    url = f"{server().url(session.info.dbname)}?options=-csearch_path%3D{quote(schema)}"
-    run(session, f'CREATE SCHEMA "{schema}"')
-    with open_mirror(url).acquire() as mirror, closing(mirror.watch()) as watch:
+def test_the_schema_of_ones_own_may_have_any_name(
+    database: str, session: Session, schema: str
+) -> None:
+    quoted = '"' + schema.replace('"', '""') + '"'
+    session.execute(f"CREATE SCHEMA {quoted}".encode())
+    session.execute(f"ALTER DATABASE {database} SET search_path = {quoted}".encode())
+    with open_mirror(server().url(database)).acquire() as mirror, closing(mirror.watch()) as watch:
         assert watch.changed()
-        run(session, f"INSERT INTO \"{schema}\".tasks (title) VALUES ('a')")
+        put(mirror, "g", "a")
+        session.execute(f"UPDATE {quoted}.tasks SET title = 'b'".encode())
         until_changed(watch)
-    run(session, f'DROP SCHEMA "{schema}" CASCADE')
+        mirror.upgrade()
+        put(mirror, "h", "c")
+        with mirror.reading() as connection:
+            assert [guid for _, guid in changes.unfinished(connection)] == ["g"]
 
 
 def until_changed(watch: ChangeWatch) -> None:

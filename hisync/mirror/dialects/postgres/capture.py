@@ -66,7 +66,7 @@ def install_capture(connection: Connection) -> None:
             connection.exec_driver_sql(f"DROP TRIGGER {name} ON {table}")
     for name, trigger in triggers.items():
         if name not in fitting:
-            connection.exec_driver_sql(trigger.statement(name))
+            connection.exec_driver_sql(trigger.statement(name).replace("%", "%%"))
             # In a session that replicates, too: nothing goes by unseen.
             always = f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {name}"
             connection.exec_driver_sql(always)
@@ -101,9 +101,10 @@ def schema_version(connection: Connection) -> object:
         "SELECT (SELECT md5(string_agg(concat_ws(' ', t.oid, t.tgenabled, t.xmin, p.xmin), ',' "
         "ORDER BY t.oid)) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid "
         "JOIN pg_proc AS p ON p.oid = t.tgfoid "
-        "WHERE c.relnamespace = current_schema()::regnamespace AND starts_with(t.tgname, %s)), "
+        "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace "
+        "AND starts_with(t.tgname, %s)), "
         "(SELECT md5(string_agg(c.oid::text, ',' ORDER BY c.oid)) FROM pg_class AS c "
-        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r')"
+        "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind = 'r')"
     )
     return tuple(connection.exec_driver_sql(query, (_PREFIX,)).one())
 
@@ -118,8 +119,8 @@ def _schema(connection: Connection) -> str:
 def _sources(connection: Connection) -> dict[str, str]:
     query = (
         "SELECT proname, prosrc FROM pg_proc "
-        "WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s) "
-        "AND prosecdef"
+        "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
+        "AND starts_with(proname, %s) AND prosecdef"
     )
     rows = connection.exec_driver_sql(query, (_PREFIX,))
     return dict(rows.all())
@@ -127,7 +128,7 @@ def _sources(connection: Connection) -> dict[str, str]:
 
 _EVERY_TRIGGER: Final = (
     "FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid "
-    "WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal "
+    "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND NOT t.tgisinternal "
     "AND starts_with(t.tgname, %s)"
 )
 

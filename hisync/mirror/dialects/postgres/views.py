@@ -201,7 +201,7 @@ def _found(connection: Connection) -> dict[str, str]:
     """What the schema has under the names of the views: its comment, whatever it is."""
     query = (
         "SELECT relname, coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class "
-        "WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s)"
+        "WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = ANY(%s)"
     )
     rows = connection.exec_driver_sql(query, (list(VIEWS),))
     return dict(rows.all())
