@@ -589,6 +589,10 @@ NARROWED = """CREATE OR REPLACE TRIGGER sync_capture_tasks_log AFTER INSERT ON t
             NARROWED,
             "lacks the trigger sync_capture_tasks_log",
         ),
+        (
+            "ALTER FUNCTION sync_capture_tasks() RESET search_path",
+            "lacks the trigger sync_capture_tasks_log",
+        ),
     ],
 )
 @pytest.mark.postgresql
@@ -606,6 +610,24 @@ def test_a_hole_stops_the_engine_and_an_upgrade_mends_a_trigger(
         assert log(session)[-1] == updated("g", {"title": "b"}, {"title": "c"})
         with mirror.reading() as connection:
             assert state.load(connection).had_holes
+
+
+@pytest.mark.postgresql
+def test_a_schema_with_another_name_writes_into_no_other_mirror(
+    database: str, session: Session
+) -> None:
+    url = server().url(database)
+    open_mirror(url, schema="hitask").acquire().close()
+    run(session, "ALTER SCHEMA hitask RENAME TO former")
+    open_mirror(url, schema="hitask").acquire().close()
+    with open_mirror(url, schema="former") as former:
+        with pytest.raises(SchemaError, match="run `hisync db upgrade`"):
+            former.acquire()
+        former.upgrade()
+    run(session, "INSERT INTO former.tasks (title) VALUES ('a')")
+    assert run(session, "SELECT count(*) FROM former.change_log") == [(1,)]
+    assert run(session, "SELECT count(*) FROM hitask.change_log") == [(0,)]
+    run(session, "DROP SCHEMA former, hitask CASCADE")
 
 
 @pytest.mark.postgresql

@@ -117,10 +117,13 @@ def _schema(connection: Connection) -> str:
 
 
 def _sources(connection: Connection) -> dict[str, str]:
+    """The source of every function of ours that runs as it was made to, by its name."""
+    # One whose schema was given another name would write into the next that has the old name.
     query = (
         "SELECT proname, prosrc FROM pg_proc "
         "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
-        "AND starts_with(proname, %s) AND prosecdef"
+        "AND starts_with(proname, %s) AND prosecdef AND proconfig = "
+        "ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp']"
     )
     rows = connection.exec_driver_sql(query, (_PREFIX,))
     return dict(rows.all())
