@@ -405,6 +405,24 @@ def test_what_is_committed_outlives_a_crash_whatever_the_database_says(
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["idle_session_timeout = 50", "transaction_timeout = 50", "quote_all_identifiers = on"],
+)
+@pytest.mark.postgresql
+def test_what_a_database_says_ends_no_session_and_hides_no_trigger(
+    database: str, session: Session, setting: str
+) -> None:
+    run(session, f'ALTER DATABASE "{database}" SET {setting}')
+    with open_mirror(server().url(database)).acquire() as mirror:
+        time.sleep(0.2)
+        with open_mirror(server().url(database)) as second, pytest.raises(LockedError):
+            second.acquire()
+        with mirror.writing() as connection:
+            time.sleep(0.2)
+            connection.exec_driver_sql("SELECT 1")
+
+
 # One writer
 
 

@@ -34,6 +34,17 @@ LEDGER: Final = 1_752_367_106
 WRITER: Final = 1_752_367_107
 """That of the lock of the mirror's one writer."""
 
+_WHERE_KNOWN: Final = (
+    b"SELECT set_config(name, CASE vartype WHEN 'bool' THEN 'off' ELSE '0' END, false) "
+    b"FROM pg_settings WHERE name IN "
+    b"('idle_session_timeout', 'transaction_timeout', 'quote_all_identifiers')"
+)
+"""Switches off what not every version has.
+
+Sessions that are to be idle, those of the lock and of the watch, are not to end by that; nor a
+first mirror by its length. And triggers are compared as the server tells them.
+"""
+
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 """How long to wait for other people's transactions before trying again later."""
 
@@ -70,6 +81,8 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(session: Any, _record: object) -> None:
         session.adapters.register_dumper(str, _Text)
+        session.execute(_WHERE_KNOWN)
+        session.commit()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
