@@ -423,6 +423,20 @@ def test_what_a_database_says_ends_no_session_and_hides_no_trigger(
             connection.exec_driver_sql("SELECT 1")
 
 
+@pytest.mark.postgresql
+def test_a_transaction_that_was_left_idle_is_tried_again(mirror: Mirror) -> None:
+    with pytest.raises(BusyError, match="stood still for too long, and will try again"):
+        stand_still(mirror)
+    put(mirror, "g", "a")
+
+
+def stand_still(mirror: Mirror) -> None:
+    with mirror.writing() as connection:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 50")
+        time.sleep(0.3)
+        connection.exec_driver_sql("SELECT 1")
+
+
 # One writer
 
 

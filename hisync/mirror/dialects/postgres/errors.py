@@ -12,6 +12,7 @@ _BUSY: Final = {
     "55P03": "someone else's transaction holds it: commit or roll it back there, hisync will try "
     "again",
     "57014": "it took too long: hisync will try again",
+    "25P03": "hisync stood still for too long, and will try again",
     "40P01": "someone else's transaction stood in the way: hisync will try again",
     "40001": "someone else's transaction stood in the way: hisync will try again",
     "53300": "the server has no connection left: close some, or raise its limit",
