@@ -867,6 +867,39 @@ def test_texts_are_unicode_whatever_clients_of_the_database_use(
     assert run(session, "SELECT title FROM tasks") == [('Grüße "東京" 👩',)]
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+@pytest.mark.postgresql
+def test_a_database_that_can_not_hold_every_text_is_refused(
+    session: Session, encoding: str
+) -> None:
+    name = f"of_{encoding}".lower()
+    options = "LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc TEMPLATE template0"
+    run(session, f"CREATE DATABASE {name} ENCODING '{encoding}' {options}")
+    with (
+        open_mirror(server().url(name)) as mirror,
+        pytest.raises(SchemaError, match=f"encoding is {encoding}.*ENCODING 'UTF8'"),
+    ):
+        mirror.acquire()
+    server().drop(name)
+
+
+@pytest.mark.postgresql
+def test_a_text_that_a_mirror_of_old_can_not_hold_is_named(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(
+        session,
+        "CREATE DATABASE of_old ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+        "LOCALE_PROVIDER libc TEMPLATE template0",
+    )
+    monkeypatch.setattr(dialect, "prepare_schema", lambda _connection: None)
+    with open_mirror(server().url("of_old")).acquire() as mirror:
+        put(mirror, "g", "Grüße")
+        with pytest.raises(MirrorError, match="encoding lacks that sign"):
+            put(mirror, "g", "東京")
+    server().drop("of_old")
+
+
 @pytest.mark.postgresql
 def test_a_nul_that_no_text_can_hold_is_replaced(mirror: Mirror, session: Session) -> None:
     put(mirror, "g", "a\0b \\u0000")

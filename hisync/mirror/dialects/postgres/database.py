@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine
 
+from hisync.errors import SchemaError
 from hisync.mirror.dialects.postgres.abilities import ABILITIES, Abilities
 from hisync.mirror.dialects.postgres.bulk import dump_json
 from hisync.mirror.dialects.postgres.connection import prepare
@@ -121,7 +122,18 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
 
 
 def prepare_schema(connection: Connection) -> None:
-    """Make the configured schema if there is none."""
+    """Make the configured schema if there is none.
+
+    Raises:
+        SchemaError: if a new mirror could not hold whatever hiTask holds.
+    """
+    encoding = "SELECT current_setting('server_encoding'), to_regclass('sync_schema_version')"
+    found, mirrored = connection.exec_driver_sql(encoding).one()
+    if found != "UTF8" and mirrored is None:
+        raise SchemaError(
+            f"the database's encoding is {found}, which can't hold every text that hiTask has: "
+            "create one with ENCODING 'UTF8' TEMPLATE template0, and name it in database.url"
+        )
     schema = connection.get_execution_options().get(_SCHEMA)
     if not schema:
         return

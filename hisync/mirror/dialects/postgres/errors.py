@@ -19,6 +19,8 @@ _BUSY: Final = {
 }
 _FULL: Final = {"53100": "the disk is full: make room, nothing was lost"}
 _HINTS: Final = {
+    "22021": "a text of it is not in its encoding: a mirror needs a database with ENCODING 'UTF8'",
+    "22P05": "its encoding lacks that sign: a mirror needs a database with ENCODING 'UTF8'",
     "25006": "it takes no writes: name the primary server in database.url",
     "28000": "check the user in database.url",
     "28P01": "check the user and the password in database.url",
