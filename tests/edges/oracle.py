@@ -43,7 +43,9 @@ _DATES: Final = ("start_date", "end_date", "due_date", "recurring_end_date")
 _STAMPS: Final = ("time_create", "time_last_update")
 _OWN: Final = {"projects": ("short_name",), "files": ("file_size",), "other_items": ()}
 _ELSEWHERE: Final = frozenset({"id", "guid", "parent", "parentGuid", "category", "changed"})
-_ZERO_IS_NOTHING: Final = frozenset({"color", "recurring", "assignee_id", "owner_id"})
+_ZERO_IS_NOTHING: Final = frozenset(
+    {"color", "recurring", "assignee_id", "owner_id", "time_spent_minutes"}
+)
 
 # What the service computes for an item out of others; it changes without any change of the item.
 COMPUTED: Final = frozenset({"children", "parentTitle", "parentProjectTitle", "assigneeName"})
