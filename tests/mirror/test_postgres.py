@@ -247,6 +247,28 @@ def test_a_column_of_ones_own_may_have_any_name(session: Session, column: str) -
     ]
 
 
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_time_is_not_logged_for_an_item_that_came_after_ones_sight(
+    database: str, session: Session, level: str
+) -> None:
+    """Its total would not move with the entry, which would be sent and then count once more."""
+    entry = "INSERT INTO time_entries (item_guid, minutes) VALUES ('g', 5)"
+    with psycopg.connect(server().conninfo(database), autocommit=True) as other:
+        run(other, f"BEGIN ISOLATION LEVEL {level}")
+        assert run(other, "SELECT guid FROM tasks") == []
+        run(session, "INSERT INTO tasks (guid) VALUES ('g')")
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="in a new one"):
+            run(other, entry)
+        run(other, "ROLLBACK")
+        run(other, f"BEGIN ISOLATION LEVEL {level}")
+        run(other, entry)
+        run(other, "INSERT INTO tasks (guid) VALUES ('h')")
+        run(other, "INSERT INTO time_entries (item_guid, minutes) VALUES ('h', 7)")
+        run(other, "COMMIT")
+    totals = "SELECT guid, time_spent_minutes FROM tasks ORDER BY guid"
+    assert run(session, totals) == [("g", 5), ("h", 7)]
+
+
 @pytest.mark.postgresql
 def test_an_entry_that_a_trigger_adds_to_another_is_no_edit_of_either_item(
     mirror: Mirror, session: Session

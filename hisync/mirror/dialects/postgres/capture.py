@@ -261,7 +261,7 @@ def _capture_function(name: str, table: Table, server: Abilities) -> str:
     # A column of people's own may have the name of a variable.
     return (
         "\n#variable_conflict use_variable\nDECLARE\n  o jsonb;\n  n jsonb;\n  moved bigint;\n"
-        f"  item text;\n  outer_posting text;\nBEGIN\n  {body}\nEND\n"
+        f"  item text;\n  outer_posting text;\n  posted boolean := false;\nBEGIN\n  {body}\nEND\n"
     )
 
 
@@ -334,10 +334,17 @@ def _without_posting() -> str:
 def _post() -> str:
     """Bring the difference that an entry makes to the total of its item."""
     updates = "\n    ".join(
-        f"UPDATE {table} SET {SPENT} = coalesce({SPENT}, 0) + moved WHERE guid = item;"
+        f"UPDATE {table} SET {SPENT} = coalesce({SPENT}, 0) + moved WHERE guid = item;\n"
+        "    posted := posted OR FOUND;"
         for table in ITEM_TABLES
     )
     now, was = (counted_minutes(f"{row}.minutes") for row in ("NEW", "OLD"))
+    # The item may be there since: then its total would not move, and the entry would count twice.
+    old_sight = "current_setting('transaction_isolation') LIKE ANY ('{repeatable%,serializable}')"
+    unseen = (
+        "hisync: this transaction sees no item with that guid; it sees what there was when it "
+        "began: log the time in a new one, or at the isolation level read committed"
+    )
     return f"""moved := CASE WHEN TG_OP = 'DELETE' THEN 0 ELSE coalesce({now}, 0) END
     - CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE coalesce({was}, 0) END;
   item := CASE WHEN TG_OP = 'DELETE' THEN OLD.item_guid ELSE NEW.item_guid END;
@@ -347,6 +354,7 @@ def _post() -> str:
     PERFORM set_config('hisync.posting', item || ' ' || pg_current_xact_id()::text, true);
     {updates}
     PERFORM set_config('hisync.posting', outer_posting, true);
+    {_refuse(f"TG_OP = 'INSERT' AND NOT posted AND {old_sight}", unseen)}
   END IF;"""
 
 
