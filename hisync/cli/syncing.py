@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hisync.cli.exits import ExitCode, reported
-from hisync.cli.opening import open_configured, open_engine, read_config
+from hisync.cli.opening import open_configured, open_engine, own_name, read_config
 
 if TYPE_CHECKING:
     from hisync.cycle import Preview, Summary
@@ -72,7 +72,7 @@ def sync(
             with progress_bar() as engine.progress:
                 summary = run_cycle(engine, full=full, pull_only=pull_only)
             announce(None)
-    _print_summary(summary)
+    _print_summary(summary, own_name(context.obj))
     raise typer.Exit(_exit_code(summary, sent=engine.rules.push and not pull_only))
 
 
@@ -162,7 +162,8 @@ def _exit_code(summary: Summary, *, sent: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _print_summary(summary: Summary) -> None:
+def _print_summary(summary: Summary, hisync: str) -> None:
+    """Say what a cycle did; `hisync` is how to call it again."""
     typer.echo(
         f"pulled {summary.pulled} rows, pushed {summary.pushed} changes, "
         f"{summary.conflicts} conflicts, {summary.requests} requests, {summary.seconds:.1f} s"
@@ -170,20 +171,20 @@ def _print_summary(summary: Summary) -> None:
     for table, number in summary.held.items():
         typer.echo(
             f"held: {number} rows of {table} are gone from hiTask; if that is right, run "
-            f"`hisync sync --allow-removals {sum(summary.held.values())}`"
+            f"`{hisync} sync --allow-removals {sum(summary.held.values())}`"
         )
     if summary.waiting.get("held"):
         number = summary.waiting["held"]
         typer.echo(
             f"held: {number} deletions, more than safety.max_push_deletes an hour; if that is "
-            f"right, run `hisync sync --allow-deletes {number}`"
+            f"right, run `{hisync} sync --allow-deletes {number}`"
         )
     if summary.rejected:
-        typer.echo(f"rejected: {summary.rejected} changes; see `hisync changes list`")
+        typer.echo(f"rejected: {summary.rejected} changes; see `{hisync} changes list`")
     waiting = {state: n for state, n in summary.waiting.items() if state != "held"}
     if waiting:
         states = ", ".join(f"{n} {state}" for state, n in waiting.items())
-        typer.echo(f"waiting: {states}; see `hisync changes list`")
+        typer.echo(f"waiting: {states}; see `{hisync} changes list`")
     if summary.trouble is not None:
         typer.echo(f"stopped early: {summary.trouble}")
 

@@ -93,7 +93,8 @@ def test_status_says_whether_all_is_well(site: Site) -> None:
     site.run("sync")
     assert site.run("status").stdout.startswith("all is well")
     site.sql("UPDATE tasks SET due_date = 'tomorrow' WHERE id = (SELECT max(id) FROM tasks)")
-    assert site.run("sync").returncode == 4
+    done = site.run("--config", "config.toml", "sync")
+    assert (done.returncode, "hisync --config config.toml changes list" in done.stdout) == (4, True)
     status = site.run("status")
     assert "needs attention" in status.stdout
     assert "hisync changes list" in status.stdout
