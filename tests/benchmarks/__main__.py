@@ -9,6 +9,7 @@ read. `--plot FILE` draws first mirrors beside one another, and how cost grows w
 from __future__ import annotations
 
 import argparse
+import compileall
 import sqlite3
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from tests.benchmarks.floors import CONNINFO
 from tests.benchmarks.measure import (
     HISYNC,
+    ROOT,
     Cost,
     Costs,
     configure,
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="may be repeated")
     parser.add_argument("--plot", type=Path, help="where the plot goes, as SVG")
     options = parser.parse_args()
+    compileall.compile_dir(str(ROOT / "hisync"), quiet=1)  # as pip does when it installs
     beside: dict[int, dict[str, Costs]] = {}
     grown: dict[int, Cost] = {}
     parts: dict[str, Callable[[], object]] = {

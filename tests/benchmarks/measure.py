@@ -15,6 +15,7 @@ from pathlib import Path
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD
 
 HISYNC = [sys.executable, "-m", "hisync"]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +163,9 @@ def _status(pid: int, name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    root = str(Path(__file__).parents[2])
     return {
-        **os.environ,
-        "PYTHONPATH": root,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPATH": str(ROOT),
         "DLT_TELEMETRY": "0",
         "RUNTIME__DLTHUB_TELEMETRY": "0",
     }
