@@ -150,7 +150,9 @@ def _client(url: str, schema: str) -> Iterator[sqlalchemy.Engine]:
     parsed = sqlalchemy.make_url(url)
     if schema:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    options = {"options": f"-c search_path={schema}"} if schema else {"timeout": 10}
+    options: dict[str, Any] = {"timeout": 10}
+    if schema:
+        options = {"options": f"-c search_path={schema}", "client_encoding": "utf8"}
     engine = sqlalchemy.create_engine(
         parsed, isolation_level="AUTOCOMMIT", connect_args=options, poolclass=sqlalchemy.NullPool
     )

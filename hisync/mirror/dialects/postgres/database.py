@@ -48,6 +48,9 @@ _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepaliv
 
 _SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
 
+_FOR_ANY_TEXT: Final = {"UTF8", "SQL_ASCII"}
+"""Encodings of databases: the second keeps the bytes that come, and from hisync they are UTF-8."""
+
 _SIGNS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]')
 """What gives JSON its shape, and texts, in which the same signs mean nothing."""
 
@@ -129,7 +132,7 @@ def prepare_schema(connection: Connection) -> None:
     """
     encoding = "SELECT current_setting('server_encoding'), to_regclass('sync_schema_version')"
     found, mirrored = connection.exec_driver_sql(encoding).one()
-    if found != "UTF8" and mirrored is None:
+    if found not in _FOR_ANY_TEXT and mirrored is None:
         raise SchemaError(
             f"the database's encoding is {found}, which can't hold every text that hiTask has: "
             "create one with ENCODING 'UTF8' TEMPLATE template0, and name it in database.url"
