@@ -420,7 +420,7 @@ BY_TYPE: dict[FieldType, st.SearchStrategy[Any]] = {
     FieldType.MINUTES: st.none() | st.integers(0, 10**6),
 }
 BY_COLUMN = {
-    "title": TEXT,
+    "title": TEXT.filter(lambda text: text != "null"),
     "parent_guid": st.none() | st.uuids().map(str),
     "participants": st.none() | st.lists(INT64, max_size=4),
     "tags": st.none() | st.lists(TEXT, max_size=4),
