@@ -323,7 +323,8 @@ def draw(beside: Mapping[int, dict[str, Costs]], grown: Mapping[int, Cost], file
         times.set(title="First mirror, seconds", xlabel="items")
         times.legend()
         memory.semilogx(sizes, [cost.peak for cost in grown.values()], "o-")
-        memory.set(title="Peak memory, MB", xlabel="items", ylim=(0, None))
+        top = 1.1 * max(cost.peak for cost in grown.values())
+        memory.set(title="Peak memory, MB", xlabel="items", ylim=(0, top))
         for panel in (times, memory):
             panel.grid(visible=True, alpha=0.3)
     for unused in rest:
