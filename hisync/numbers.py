@@ -28,7 +28,7 @@ class Numbers(AbstractSet[int]):
 
     def add(self, number: int) -> None:
         """Put one in."""
-        self._bits.add(number if number >= 0 else number + _TURN)
+        self._bits.add(number % _TURN)
 
     def update(self, numbers: Iterable[int]) -> None:
         """Put all of these in."""

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    CursorResult,
     Delete,
     RowMapping,
     Select,
@@ -218,8 +217,8 @@ def rows_among(
         column: of a type that JSON has.
         keys: any number of them.
     """
-    for result in _execute_among(connection, query, column, keys, {}):
-        yield from result.mappings().all()
+    for part, parameters in _parts(connection, query, column, keys):
+        yield from connection.execute(part, parameters).mappings().all()
 
 
 def write_among(
@@ -238,8 +237,8 @@ def write_among(
         keys: any number of them.
         values: of its parameters.
     """
-    for _ in _execute_among(connection, statement, column, keys, values or {}):
-        pass
+    for part, parameters in _parts(connection, statement, column, keys):
+        connection.execute(part, parameters | dict(values or {}))
 
 
 def delete_among(connection: Connection, column: Column[Any], keys: Iterable[Any]) -> None:
@@ -252,13 +251,10 @@ def _deletion(column: Column[Any]) -> Delete:
     return delete(column.table)
 
 
-def _execute_among(
-    connection: Connection,
-    statement: _Filtered,
-    column: ColumnElement[Any],
-    keys: Iterable[Any],
-    values: Mapping[str, Any],
-) -> Iterator[CursorResult[*tuple[Any, ...]]]:
+def _parts(
+    connection: Connection, statement: _Filtered, column: ColumnElement[Any], keys: Iterable[Any]
+) -> Iterator[tuple[_Filtered, dict[str, Any]]]:
+    """The statement for as many keys as one can name, and the parameter that names them."""
     dialect = connection.dialect.name
     for chunk in chunks(keys):
         parameter = chunk[0] if len(chunk) == 1 else dialects.named(dialect).as_list(chunk)
@@ -266,7 +262,7 @@ def _execute_among(
             keyed: _Filtered = statement.where(among(connection, column, chunk))
         else:
             keyed = _keyed(dialect, statement, column, alone=len(chunk) == 1)
-        yield connection.execute(keyed, {"keys": parameter, **values})
+        yield keyed, {"keys": parameter}
 
 
 @lru_cache(maxsize=256)

@@ -48,6 +48,8 @@ def decode_row(
     fields = fields_of(table)
     # Dates are read in the light of is_all_day, so that comes first.
     for column in ("is_all_day", *(fields if columns is None else columns)):
+        if column in values:
+            continue
         field = fields[column]
         cell = cells.get(column)
         if cell is None:  # as most are: not worth a call

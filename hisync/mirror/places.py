@@ -23,12 +23,15 @@ from sqlalchemy import (
 )
 
 from hisync.mirror import dialects
-from hisync.mirror.base import among, chunks, write_among
+from hisync.mirror.base import rows_among, write_among
 from hisync.mirror.cells import cell_text, to_json
 from hisync.mirror.rows import LocalRow, load_rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, comments, sync_base, time_entries
 from hisync.mirror.time_entries import counted, move_total
 
+_STATES: Final = select(
+    change_log.c.table_name, change_log.c.row_guid, change_log.c.state
+).order_by(change_log.c.seq)
 _MOVING: Final = update(change_log).values(
     table_name=bindparam("new_table"), row_guid=bindparam("new_guid")
 )
@@ -74,15 +77,8 @@ def _text(cell: Any) -> str | None:
 
 def last_states(connection: Connection, guids: Iterable[str]) -> dict[tuple[str, str], str]:
     """How the newest change of each of these rows stands, by (table, guid)."""
-    log = change_log.c
-    query = select(log.table_name, log.row_guid, log.state).order_by(log.seq)
-    return {
-        (table, guid): state
-        for chunk in chunks(guids)
-        for table, guid, state in connection.execute(
-            query.where(among(connection, log.row_guid, chunk))
-        )
-    }
+    newest_last = rows_among(connection, _STATES, change_log.c.row_guid, guids)
+    return {(row["table_name"], row["row_guid"]): row["state"] for row in newest_last}
 
 
 def log_insert(

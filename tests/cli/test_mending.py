@@ -36,6 +36,15 @@ def tasks(site: Site) -> list[tuple[Any, ...]]:
     return site.sql(query)
 
 
+def archived(site: Site) -> tuple[str, int]:
+    """The guid and number of a task that was archived on hiTask and has left the mirror."""
+    site.run("sync")
+    guid, number, _ = tasks(site)[0]
+    site.model.archive(number, user=site.model.user(site.model.item(number).user_id))
+    site.run("sync")
+    return guid, number
+
+
 def drifted(site: Site) -> tuple[Any, ...]:
     site.run("sync")
     guid, number, title = tasks(site)[0]
@@ -221,20 +230,14 @@ def test_restore_as_new_creates_it_again(site: Site) -> None:
 def test_restore_as_new_says_when_it_is_not_there_yet(
     site: Site, fault: Fault, code: int, words: str
 ) -> None:
-    site.run("sync")
-    guid, number, _ = tasks(site)[0]
-    site.model.archive(number, user=site.model.user(site.model.item(number).user_id))
-    site.run("sync")
+    guid, _ = archived(site)
     site.sandbox.service.faults.add(fault)
     done = site.run("restore", guid, "--as-new")
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
 
 
 def test_pulling_only_a_new_row_stays_here(site: Site) -> None:
-    site.run("sync")
-    guid, number, _ = tasks(site)[0]
-    site.model.archive(number, user=site.model.user(site.model.item(number).user_id))
-    site.run("sync")
+    guid, _ = archived(site)
     site.configure(sync={"direction": "pull-only"})
     before = len(site.model.items())
     done = site.run("restore", guid, "--as-new")
@@ -243,10 +246,7 @@ def test_pulling_only_a_new_row_stays_here(site: Site) -> None:
 
 
 def test_pulling_only_nothing_is_restored_on_hitask(site: Site) -> None:
-    site.run("sync")
-    guid, number, _ = tasks(site)[0]
-    site.model.archive(number, user=site.model.user(site.model.item(number).user_id))
-    site.run("sync")
+    guid, number = archived(site)
     site.configure(sync={"direction": "pull-only"})
     done = site.run("restore", guid)
     assert (done.returncode, "sync.direction is pull-only" in done.stderr) == (1, True)

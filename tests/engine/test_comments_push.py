@@ -153,14 +153,18 @@ def test_what_cannot_be_said_is_refused_without_a_request(
     assert talk.sync().requests == 1
 
 
-def test_a_refused_one_is_said_once_it_is_put_right(talk: World) -> None:
-    say(talk, " ")
+def is_said_once_put_right(talk: World) -> None:
     talk.sync()
     talk.sql("UPDATE comments SET message = 'better' WHERE guid = ?", GUID)
     talk.sync()
     assert there(talk) == Counter(["better"])
     assert ends(talk) == [("insert", "rejected"), ("update", "done")]
     agree(talk)
+
+
+def test_a_refused_one_is_said_once_it_is_put_right(talk: World) -> None:
+    say(talk, " ")
+    is_said_once_put_right(talk)
 
 
 @pytest.mark.sqlite_only
@@ -169,12 +173,7 @@ def test_a_made_up_number_is_taken_away_whatever_it_is(talk: World, number: Any)
     """Nobody can write over it, so it would stand in the way for ever."""
     row = "INSERT INTO comments (guid, id, item_guid, message) VALUES (?, ?, ?, 'hi')"
     talk.sql(row, GUID, number, ITEM)
-    talk.sync()
-    talk.sql("UPDATE comments SET message = 'better' WHERE guid = ?", GUID)
-    talk.sync()
-    assert there(talk) == Counter(["better"])
-    assert ends(talk) == [("insert", "rejected"), ("update", "done")]
-    agree(talk)
+    is_said_once_put_right(talk)
 
 
 def test_a_refused_one_that_is_deleted_is_nobodys_loss(talk: World) -> None:
