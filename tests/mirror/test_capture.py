@@ -248,11 +248,14 @@ def test_the_cells_of_a_new_row_that_say_something_are_logged(person: Person) ->
         "UPDATE tasks SET id = 7",
         "UPDATE tasks SET id = NULL WHERE guid = 'known'",
         "UPDATE tasks SET rowid = 99",
+        "UPDATE tasks SET OID = 99",
+        'UPDATE tasks SET (title, "_RowId_") = (SELECT title, 99)',
         "UPDATE OR IGNORE tasks SET id = 7",
         "UPDATE OR REPLACE tasks SET guid = 'known' WHERE guid = 'g'",
         "UPDATE OR REPLACE tasks SET rowid = 1 WHERE rowid = 2",
         "INSERT INTO tasks (guid) VALUES ('g') ON CONFLICT (guid) DO UPDATE SET id = 7",
         "INSERT INTO tasks (guid) VALUES ('g') ON CONFLICT (guid) DO UPDATE SET guid = 'x'",
+        "INSERT INTO tasks (guid) VALUES ('g') ON CONFLICT (guid) DO UPDATE SET _rowid_ = 99",
     ],
 )
 def test_changing_the_identity_is_an_error_at_once(person: Person, statement: str) -> None:

@@ -32,6 +32,10 @@ _LOG: Final = (
 NOT_POSTING: Final = f"NOT {ledger.is_posting('NEW.guid')}"
 """The condition that an item's new total is not the ledger's doing."""
 
+_ROWID: Final = ("rowid", "oid", "_rowid_")
+"""What a statement may call the number of a row, which is no column. SQLite's documentation says
+that UPDATE OF takes names of no column, too, and it compares them with those that are set."""
+
 _STAYS: Final = {
     "comments": "hisync: a comment stays with its item; delete it and insert a new one",
     "time_entries": "hisync: a time entry stays with its item; delete it and insert a new one",
@@ -113,8 +117,11 @@ def _identity_trigger(name: str, table: Table) -> tuple[str, str]:
     if name in _STAYS:
         refusals = [f"{_refuse(message)} WHERE {' OR '.join(changed)}", _refuse(_STAYS[name])]
         changed.append("NEW.item_guid IS NOT OLD.item_guid")
+        identity.append("item_guid")
     condition = f"{_UNMARKED} AND ({' OR '.join(changed)})"
-    return _trigger(name, "before_update", "BEFORE UPDATE", condition, refusals)
+    # For the statements alone that name one of these: most set something else.
+    event = f"BEFORE UPDATE OF {', '.join([*identity, *_ROWID])}"
+    return _trigger(name, "before_update", event, condition, refusals)
 
 
 def _insert_triggers(name: str, table: Table) -> Iterable[tuple[str, str]]:
@@ -240,6 +247,8 @@ def _object(cell: str) -> str:
     """
     return (
         f"json_group_object(k, json(CASE "
+        # Nearly all: not worth the questions below.
+        f"WHEN t = 'v' AND typeof({cell}) NOT IN ('real', 'blob') THEN json_quote({cell}) "
         f"WHEN {cell} IS NULL THEN 'null' "
         f"WHEN typeof({cell}) = 'blob' THEN json_quote(hex({cell})) "
         f"WHEN t = 'b' AND {cell} IN (0, 1) THEN iif({cell}, 'true', 'false') "
