@@ -10,6 +10,8 @@ from hisync.cli.exits import ExitCode, reported
 from hisync.cli.opening import open_configured, open_engine, own_name, read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hisync.cycle import Preview, Summary
     from hisync.plan.actions import Send
 
@@ -66,7 +68,7 @@ def sync(
         if dry_run:
             with progress_bar() as engine.progress:
                 planned = preview(engine, full=full, pull_only=pull_only)
-            _print_preview(planned)
+            typer.echo("\n".join(_preview_lines(planned)))  # at once: there may be many
             return
         with announced(config, engine, patience=HOOK_PATIENCE) as announce:
             with progress_bar() as engine.progress:
@@ -189,30 +191,28 @@ def _print_summary(summary: Summary, hisync: str) -> None:
         typer.echo(f"stopped early: {summary.trouble}")
 
 
-def _print_preview(planned: Preview) -> None:
-    typer.echo(
+def _preview_lines(planned: Preview) -> Iterator[str]:
+    yield (
         f"would change {planned.pulled.rows} rows of the mirror, recording "
         f"{planned.pulled.conflicts} conflicts"
     )
     for table, number in planned.pulled.held.items():
-        typer.echo(f"would hold {number} removals from {table}")
+        yield f"would hold {number} removals from {table}"
     for step in planned.steps:
         for send in (step.send, *step.rest):
-            typer.echo(f"would send {_call(send)} ({step.table} {step.guid})")
+            yield f"would send {_call(send)} ({step.table} {step.guid})"
     for said in planned.comments:
         call = "DELETE" if said.op == "delete" else "POST"
         text = "" if said.op == "delete" else f" {said.comment.message!r}"
-        typer.echo(f"would send {call} /item/comment{text} (comments {said.guid})")
+        yield f"would send {call} /item/comment{text} (comments {said.guid})"
     for seq, reason in planned.refused.items():
-        typer.echo(f"would reject change {seq}: {reason}")
+        yield f"would reject change {seq}: {reason}"
     if planned.held:
-        typer.echo(
-            f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour"
-        )
+        yield (f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour")
     if not planned.steps and not planned.comments:
-        typer.echo("would send nothing")
+        yield "would send nothing"
     if planned.histories:
-        typer.echo(f"would read comments: GET /item/history of {planned.histories} items")
+        yield f"would read comments: GET /item/history of {planned.histories} items"
 
 
 def _call(send: Send) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
+from functools import cache
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -22,7 +23,15 @@ DATE_FORMS: Final = (
     "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS[.ffffff]], also with a T between and a Z or an offset "
     "behind"
 )
+_FIRST: Final = "is_all_day"
+"""The column that is read first, since dates are read in its light."""
+
 _INT64: Final = range(-(2**63), 2**63)
+_TRUTHS: Final[Mapping[object, bool]] = {
+    **dict.fromkeys((0, "0", "false"), False),
+    **dict.fromkeys((1, "1", "true"), True),
+}
+_UNREADABLE: Final = (ValueError, TypeError, OverflowError)
 
 
 class UnreadableCellError(HisyncError):
@@ -45,22 +54,19 @@ def decode_row(
     values: dict[str, Value] = {}
     unreadable: dict[str, str] = {}
     all_day = False
-    fields = fields_of(table)
-    # Dates are read in the light of is_all_day, so that comes first.
-    for column in ("is_all_day", *(fields if columns is None else columns)):
-        if column in values:
-            continue
-        field = fields[column]
+    readers = _readers(table)
+    for column in readers if columns is None else dict.fromkeys((_FIRST, *columns)):
+        field, decode = readers[column]
         cell = cells.get(column)
         if cell is None:  # as most are: not worth a call
             values[column] = field.empty
             continue
         try:
-            values[column] = decode_cell(field, cell, all_day=all_day)
-        except UnreadableCellError as error:
+            values[column] = decode(field, cell, all_day)
+        except _UNREADABLE:
             values[column] = field.empty
-            unreadable[column] = str(error)
-        if column == "is_all_day":
+            unreadable[column] = _why(field, cell)
+        if column == _FIRST:
             all_day = values[column]
     return values, unreadable
 
@@ -80,11 +86,8 @@ def decode_cell(field: Field, cell: Any, *, all_day: bool = False) -> Value:
         return field.empty
     try:
         return _DECODERS[field.type](field, cell, all_day)
-    except (ValueError, TypeError, OverflowError):
-        shown = repr(cell) if len(repr(cell)) <= 60 else repr(cell)[:57] + "…"
-        raise UnreadableCellError(
-            f"{field.column} = {shown} can't be read: {_ACCEPTED[field.type]}"
-        ) from None
+    except _UNREADABLE:
+        raise UnreadableCellError(_why(field, cell)) from None
 
 
 def to_json(value: Value) -> Any:
@@ -111,6 +114,11 @@ def _stored_date(moment: datetime) -> str:
     return moment.isoformat(" ", "microseconds")
 
 
+def _why(field: Field, cell: Any) -> str:
+    shown = repr(cell) if len(repr(cell)) <= 60 else repr(cell)[:57] + "…"
+    return f"{field.column} = {shown} can't be read: {_ACCEPTED[field.type]}"
+
+
 def _text(field: Field, cell: Any, _all_day: bool) -> str | None:
     if isinstance(cell, str):
         cell.encode()  # bytes that are no UTF-8 fail here
@@ -121,6 +129,8 @@ def _text(field: Field, cell: Any, _all_day: bool) -> str | None:
 
 
 def _int(_field: Field, cell: Any, _all_day: bool) -> int:
+    if type(cell) is int and cell in _INT64:  # as nearly all are
+        return cell
     if isinstance(cell, bool):
         raise TypeError
     number = int(cell)
@@ -134,15 +144,14 @@ def _id(field: Field, cell: Any, all_day: bool) -> int | None:
 
 
 def _bool(_field: Field, cell: Any, _all_day: bool) -> bool:
-    known = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
     key = cell.lower() if isinstance(cell, str) else cell
-    if key not in known:
+    if key not in _TRUTHS:
         raise ValueError
-    return known[key]
+    return _TRUTHS[key]
 
 
 def _date(field: Field, cell: Any, all_day: bool) -> datetime:
-    if isinstance(cell, datetime | date):
+    if isinstance(cell, date):  # a datetime is one
         cell = cell.isoformat()
     if not isinstance(cell, str) or len(cell.strip()) < len("YYYY-MM-DD") or "W" in cell:
         raise TypeError
@@ -168,7 +177,9 @@ def _json(_field: Field, cell: Any, _all_day: bool) -> Any:
     return value
 
 
-_DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, bool], Value]]] = {
+_Decode: TypeAlias = Callable[[Field, Any, bool], Value]
+
+_DECODERS: Final[Mapping[FieldType, _Decode]] = {
     FieldType.TEXT: _text,
     FieldType.INT: _int,
     FieldType.ID: _id,
@@ -180,6 +191,14 @@ _DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, bool], Value]]] = {
     FieldType.SET: _list,
     FieldType.JSON: _json,
 }
+
+
+@cache
+def _readers(table: str) -> Mapping[str, tuple[Field, _Decode]]:
+    """The columns of a table and what reads a cell of each, in the order in which they are read."""
+    fields = fields_of(table)
+    return {c: (fields[c], _DECODERS[fields[c].type]) for c in dict.fromkeys((_FIRST, *fields))}
+
 
 _ACCEPTED: Final[Mapping[FieldType, str]] = {
     FieldType.TEXT: "give a text",

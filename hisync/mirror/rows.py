@@ -67,7 +67,7 @@ _KINSHIP: Final = select(_ALL.c.guid, _ALL.c.parent_guid)
 _PERMISSIONS: Final = select(_ALL.c.guid, _ALL.c.permission)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as `Item`
 class LocalRow:
     """One row as people see it.
 
@@ -91,9 +91,12 @@ def load_rows(connection: Connection, table: str, guids: Iterable[str]) -> dict[
     column = ITEM_TABLES[table].c.guid
     query = _raw(connection.dialect.name, table)
     found: dict[str, LocalRow] = {}
+    names = ITEM_TABLES[table].c.keys()
     for row in rows_among(connection, query, column, guids):
-        values, unreadable = decode_row(table, dict(row))
-        found[row["guid"]] = LocalRow(table, row["guid"], row["id"], values, unreadable)
+        # A mapping of SQLAlchemy's would look up each cell once more.
+        cells: dict[str, Any] = dict(zip(names, row.values(), strict=True))
+        values, unreadable = decode_row(table, cells)
+        found[cells["guid"]] = LocalRow(table, cells["guid"], cells["id"], values, unreadable)
     return found
 
 

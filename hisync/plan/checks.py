@@ -86,8 +86,12 @@ def refused_edits(
     refused = dict(unreadable)
     if base is None:
         return refused
+    whole = any(change.op != "update" for change in changes)
+    named = {column for change in changes for column in change.new_values}
     for f in _guarded(table):
         column = f.column
+        if not whole and column not in named:  # as nearly always
+            continue
         if f.never_empty and not says_nothing(base.get(column)) and _emptied(changes, column):
             refused[column] = f"{column} can't be empty on hiTask"
         if f.access is Access.WRITABLE:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cache
 
 from hisync.items import (
     DATE_TYPES,
@@ -78,6 +79,8 @@ def plan_row(row: Row, policy: Policy) -> tuple[Action, ...]:
     After the actions on the mirror are applied, the base is the remote state; what then still
     differs locally is what the actions on hiTask will send.
     """
+    if row.local is not None and row.remote is not None:
+        return tuple(_merge(row, policy))  # same, changed or new on each: field by field
     local = _state(row.table, row.base, row.local)
     remote = _state(row.table, row.base, row.remote)
     match local, remote:
@@ -95,11 +98,8 @@ def plan_row(row: Row, policy: Policy) -> tuple[Action, ...]:
             return _revive(row, policy)
         case State.SAME, State.GONE:
             return (RemoveRow(),)
-        case State.CHANGED, State.GONE:
+        case _:  # changed here, gone there
             return _bury(row, policy)
-        case _:
-            # Both sides have it: same, changed or new on each. Field by field.
-            return tuple(_merge(row, policy))
 
 
 def changed_columns(table: str, before: Values, after: Values) -> dict[str, Value]:
@@ -171,11 +171,9 @@ def _merge(row: Row, policy: Policy) -> Iterator[Action]:
     local, remote = _values(row.local), _values(row.remote)
     outcomes = {
         column: _merge_field(f, row, policy)
-        for column, f in fields_of(row.table).items()
+        for column, f, counted in _merged(row.table)
         # Nothing becomes of what is the same on both sides, but for what both may have added to.
-        if (local.get(column) != remote.get(column) or f.access is Access.COUNTED)
-        # The API never shows an archived item, so only the mirror can say it.
-        and column != "archived"
+        if counted or local.get(column) != remote.get(column)
     }
     yield from (o.conflict for o in outcomes.values() if o.conflict)
     take = {column: o.value for column, o in outcomes.items() if o.take}
@@ -194,6 +192,17 @@ def _merge(row: Row, policy: Policy) -> Iterator[Action]:
         yield SendUpdate(send)
     if local.get("archived") and not remote.get("archived"):
         yield SendArchive()
+
+
+@cache
+def _merged(table: str) -> tuple[tuple[str, Field, bool], ...]:
+    """The columns that merge, each with its field and whether both sides may add to it."""
+    return tuple(
+        (column, f, f.access is Access.COUNTED)
+        for column, f in fields_of(table).items()
+        # The API never shows an archived item, so only the mirror can say it.
+        if column != "archived"
+    )
 
 
 def _end_value(column: str, outcomes: Mapping[str, _Outcome], remote: Values) -> Value:

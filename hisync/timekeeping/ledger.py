@@ -60,6 +60,9 @@ def with_totals(
         else:
             base = known.get(guid)
             total = None if base is None else bases.base_values(base, row.values).get(SPENT)
+        if not row.unreadable and row.values[SPENT] == (total or None):
+            counted_rows[table, guid] = row
+            continue
         unreadable = {c: why for c, why in row.unreadable.items() if c != SPENT}
         values = {**row.values, SPENT: total or None}
         counted_rows[table, guid] = replace(row, values=values, unreadable=unreadable)
