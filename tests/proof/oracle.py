@@ -27,6 +27,10 @@ _OPEN = (
     "SELECT seq, table_name, row_guid, op, state, error FROM change_log "
     "WHERE state NOT IN ('done', 'merged', 'rejected', 'discarded')"
 )
+_TAKEN_BACK = (
+    "SELECT row_guid, old_values FROM change_log "
+    "WHERE table_name = 'time_entries' AND op = 'delete' AND finished_at IS NULL"
+)
 _ONLY_MOVED = re.compile(r"""'dirty': '{"parent_guid":(null|"[^"]*")}'""")
 
 
@@ -145,6 +149,10 @@ def _below_refused(run: Ended) -> set[str]:
     queries.append("SELECT guid, item_guid AS above, id FROM comments")
     queries.append("SELECT guid, item_guid AS above, NULL AS id FROM time_entries")
     new = {row["guid"]: row["above"] for q in queries for row in run.ask(q) if row["id"] is None}
+    for row in run.ask(_TAKEN_BACK):  # time that is there no more waits for the same item
+        old = row["old_values"]
+        cells = orjson.loads(old) if isinstance(old, str) else old
+        new.setdefault(row["row_guid"], cells.get("item_guid"))
     stuck, before = _rejected(run) & new.keys(), set[str]()
     while stuck != before:
         before = stuck
