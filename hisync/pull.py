@@ -231,6 +231,7 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
     before = state.load(connection)
     pending = intents.load_intents(connection) if before.doubts or before.accepted else {}
     accepted = {guid: e for guid, e in (before.accepted or {}).items() if guid in pending}
+    doubts = {guid: n for guid, n in (before.doubts or {}).items() if guid in pending}
     after = {
         # Until the next look has settled what is open, the same changes are asked for again: it
         # may never come, and what this answer should have shown would be behind the cursor.
@@ -241,7 +242,7 @@ def _advance(engine: Engine, connection: Connection, reading: Reading, *, settle
         "last_full_at": engine.clock.time() if reading.full else before.last_full_at,
         "account_id": before.account_id or engine.api.account_id,
         "had_holes": before.had_holes and not reading.full,
-        "doubts": before.doubts if before.doubts and pending else None,
+        "doubts": doubts or None,
         "accepted": accepted or None,
         "entries_off": not engine.rules.time_entries,
         "zone_is_old": before.time_zone is not None and (reading.full or before.zone_is_old),

@@ -62,7 +62,7 @@ class EngineState:
         pruned_at: when finished changes were last pruned, in seconds since the epoch.
         entries_off: whether time entries were not kept when the last answer was applied.
         nothing_shown: whether the last complete answer named no item although there are rows.
-        doubts: how often in a row a history that an outcome turns on could not be read, by row.
+        doubts: how often a history that an outcome turns on could not be read, by row.
         accepted: the writes that hiTask answered with OK but without the item, by row: the `id`
             that it named, None for none, and the `looks` that did not show what was created.
         moved_to: where the mirror went (`name`, `at`, `token`); it must not be worked on then.

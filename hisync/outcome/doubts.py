@@ -53,7 +53,7 @@ def fetch_telling(engine: Engine, guid: str, item_id: int, event: str) -> Sequen
     """
     try:
         # One without any unit lacks at least our own write: it is asked for once more.
-        units = engine.api.fetch_history(item_id) or engine.api.fetch_history(item_id)
+        return engine.api.fetch_history(item_id) or engine.api.fetch_history(item_id)
     except (StopError, UnreachableError):
         raise
     except ServiceError as error:
@@ -65,8 +65,6 @@ def fetch_telling(engine: Engine, guid: str, item_id: int, event: str) -> Sequen
             ) from None
         engine.log.warning(event, guid=guid, error=error.message)
         return None  # the count stays: the same pull may fail over another item, and ask again
-    _forget(engine, guid)
-    return units
 
 
 def _looks(error: ServiceError) -> int:
@@ -82,14 +80,6 @@ def _count(engine: Engine, guid: str) -> int:
         known[guid] = known.get(guid, 0) + 1
         state.save(connection, doubts=known)
     return int(known[guid])
-
-
-def _forget(engine: Engine, guid: str) -> None:
-    with engine.mirror.reading() as connection:
-        known = dict(state.load(connection).doubts or {})
-    if known.pop(guid, None) is not None:
-        with engine.mirror.writing() as connection:
-            state.save(connection, doubts=known or None)
 
 
 def look_at_each(lost: Iterable[tuple[Claim, Item]], look: Callable[[Claim, Item], _T]) -> list[_T]:
