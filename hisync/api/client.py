@@ -93,7 +93,7 @@ class HiTask:
                 system's own place.
 
         Raises:
-            ConfigurationError: the base URL can't be one.
+            ConfigurationError: the base URL can't be one, or the environment's proxy can't be used.
         """
         credentials = Credentials(login, password, api_key, password_encoding)
         self._connection = Connection(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -97,18 +97,22 @@ class Connection:
         self._sockets_lock = threading.Lock()
         self._aborted = False
         self._now = now
-        self._client = httpx.Client(
-            auth=self.auth,
-            headers=_HEADERS,
-            timeout=timeouts or TIMEOUTS,
-            follow_redirects=False,
-            # The header carries the session; a cookie beside it could carry an older one.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # A proxy from the environment has no way to this machine's own loopback.
-            trust_env=url.host not in _LOOPBACK,
-            transport=transport,
-            event_hooks={"request": [self._before_request], "response": [self._after_response]},
-        )
+        with _environment_named():
+            self._client = httpx.Client(
+                auth=self.auth,
+                headers=_HEADERS,
+                timeout=timeouts or TIMEOUTS,
+                follow_redirects=False,
+                # The header carries the session; a cookie beside it could carry an older one.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                # A proxy from the environment has no way to this machine's own loopback.
+                trust_env=url.host not in _LOOPBACK,
+                transport=transport,
+                event_hooks={
+                    "request": [self._before_request],
+                    "response": [self._after_response],
+                },
+            )
 
     def close(self) -> None:
         """Close the connections; the session there stays."""
@@ -269,6 +273,23 @@ class Connection:
         except (ValueError, OverflowError, OSError):
             return
         self.clock_skew = self._now() - there
+
+
+@contextmanager
+def _environment_named() -> Iterator[None]:
+    """Say where a proxy or certificates that can't be used come from; a proxy may hold a secret."""
+    try:
+        yield
+    except ImportError:
+        why = "SOCKS needs `pip install 'httpx[socks]'`"
+    except OSError as error:  # also what is wrong with a certificate
+        why = error.strerror or type(error).__name__
+    except (ValueError, httpx.InvalidURL):
+        why = "an address of a proxy is like http://host:3128"
+    else:
+        return
+    problem = "the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY or SSL_CERT_FILE"
+    raise ConfigurationError([f"{problem} can't be used: {why}"])
 
 
 def _request_of(error: httpx.HTTPError) -> httpx.Request | None:

@@ -104,14 +104,19 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
 
 
 def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
-    with HiTask(
-        base_url=config.hitask.base_url,
-        login=config.hitask.login,
-        password=config.hitask.read_password(),
-        api_key=config.hitask.read_api_key(),
-        password_encoding=config.hitask.password_encoding,
-        grant=_grant(config, mirror),
-    ) as api:
+    try:
+        opened = HiTask(
+            base_url=config.hitask.base_url,
+            login=config.hitask.login,
+            password=config.hitask.read_password(),
+            api_key=config.hitask.read_api_key(),
+            password_encoding=config.hitask.password_encoding,
+            grant=_grant(config, mirror),
+        )
+    except ConfigurationError as error:
+        yield Finding("API", str(error), exit_code_of(error))
+        return
+    with opened as api:
         if mirror is not None:
             with mirror.reading() as connection:
                 api.expected_account = state.load(connection).account_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -546,6 +547,25 @@ def test_logging_out_is_best_effort() -> None:
 def test_a_base_url_that_can_t_be_one(base_url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url"):
         connect(Service({}), base_url=base_url)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("ALL_PROXY", "socks5://ann:g3h31m@127.0.0.1:1080", r"httpx\[socks\]"),
+        ("HTTPS_PROXY", "ftp://ann:g3h31m@proxy:21", "like http://host:3128"),
+        ("HTTPS_PROXY", "http://ann:g3h31m/8@proxy:3128", "like http://host:3128"),
+        ("SSL_CERT_FILE", "/no/such/file", "No such file"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_said(
+    variable: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"{variable}.*{why}") as caught:
+        HiTask(base_url="https://hitask.invalid/api", login="ann", password="p", api_key="k")
+    assert "g3h31m" not in str(caught.value)
 
 
 @pytest.mark.parametrize("base_url", ["https://hitask.test/api", "https://hitask.test/api/"])

@@ -172,6 +172,12 @@ def test_check_says_how_to_mend_what_hitask_says(
     assert [fix in line for line in done.stdout.splitlines() if "API:" in line] == [True]
 
 
+def test_check_says_that_a_proxy_cannot_be_used(site: Site) -> None:
+    site.configure(hitask={"base_url": "https://hitask.invalid/api"})
+    done = site.run("check", HTTPS_PROXY="ftp://proxy")
+    assert (done.returncode, "FAIL API: the environment's" in done.stdout) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["say 'it", "  "])
 def test_a_command_of_hooks_that_can_be_none_is_a_fault(site: Site, command: str) -> None:
     site.configure(hooks={"command": command})
