@@ -1,7 +1,7 @@
 """The one place where requests leave: granted, timed out, judged, logged without a secret.
 
 An error that repeats itself is logged once, and again only after something else was seen.
-Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`.
+Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`, `LOOPBACK`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _NEVER_SENT: Final = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Final = {"accept": "application/json", "user-agent": "hisync"}
 
 
@@ -106,7 +106,7 @@ class Connection:
                 # The header carries the session; a cookie beside it could carry an older one.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 # A proxy from the environment has no way to this machine's own loopback.
-                trust_env=url.host not in _LOOPBACK,
+                trust_env=url.host not in LOOPBACK,
                 transport=transport,
                 event_hooks={
                     "request": [self._before_request],

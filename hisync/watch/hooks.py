@@ -22,6 +22,8 @@ from typing import Any, Final, TypeAlias
 import httpx
 import structlog
 
+from hisync.api.connection import LOOPBACK
+
 Event: TypeAlias = Mapping[str, Any]
 """`event` says what; the rest is what it is about."""
 
@@ -130,12 +132,16 @@ class Hooks:
         began = time.monotonic()
         body, kind = json.dumps(event).encode(), {"content-type": "application/json"}
         try:
+            # A proxy from the environment has no way to this machine's own loopback.
+            proxies = httpx.URL(self._webhook).host not in LOOPBACK
+            limit = self._time_limit / 3
             with (
-                httpx.Client(transport=self._transport, timeout=self._time_limit / 3) as client,
+                httpx.Client(transport=self._transport, timeout=limit, trust_env=proxies) as client,
                 client.stream("POST", self._webhook, content=body, headers=kind) as answer,
             ):
                 status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ImportError) as error:
+            # The last two where the environment's certificates or SOCKS proxy can't be used.
             self._log.warning("hook_failed", hook="webhook", reason=type(error).__name__)
             return
         if status >= httpx.codes.MULTIPLE_CHOICES:

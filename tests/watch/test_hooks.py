@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,31 @@ def test_a_webhook_that_fails_is_logged_without_its_address(answer: Any, reason:
     assert len(seen) == 1
     assert [line["reason"] for line in logs] == [reason]
     assert "secret-token" not in str(logs)
+
+
+def test_a_webhook_of_this_machine_is_not_asked_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hooks = Hooks("", f"http://127.0.0.1:{server.getsockname()[1]}/x")
+        hooks.tell(EVENT)
+        server.settimeout(10)
+        with closing(server.accept()[0]) as client:
+            assert client.recv(100).startswith(b"POST /x ")
+            client.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        hooks.close(20)
+
+
+def test_a_proxy_that_cannot_be_used_does_not_end_the_telling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    hooks = Hooks("", "https://hooks.invalid/x")
+    with capture_logs() as logs:
+        hooks.tell(EVENT)
+        hooks.tell(EVENT)
+        hooks.close(20)
+    assert [line["reason"] for line in logs] == ["ImportError"] * 2
 
 
 def test_telling_never_waits(tmp_path: Path) -> None:
