@@ -191,7 +191,7 @@ def decode_retry_after(value: str | None, now: float) -> float | None:
     except ValueError:
         try:
             due = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (due if due.tzinfo else due.replace(tzinfo=UTC)).timestamp() - now
     return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None

@@ -159,6 +159,7 @@ def test_the_wait_is_kept_with_other_errors(status: int) -> None:
         (format_datetime(datetime(2026, 3, 1, 12, 1, tzinfo=UTC), usegmt=True), 60.0),
         ("Sun, 01 Mar 2026 12:00:30 -0000", 30.0),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Mon, 99999999999999999999 Jan 2026 00:00:00 GMT", None),
     ],
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
