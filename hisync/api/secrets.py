@@ -9,16 +9,18 @@ Public: `Secrets`, `silence_http_loggers`.
 
 from __future__ import annotations
 
-import html
 import json
 import logging
+import re
 from collections import deque
+from html.entities import codepoint2name
 from typing import Final
-from urllib.parse import quote, quote_plus
 
 from structlog.typing import EventDict, WrappedLogger
 
 _HIDDEN: Final = "***"
+_BACKSLASH: Final = r"\\{1,4}"  # quoted again, it becomes two, and then four
+_MARKS: Final = "%\\&+"  # one of them is in whatever is quoted
 _SESSIONS: Final = 8  # a late message may still name an earlier session
 _HTTP_LOGGERS: Final = (
     "httpx",
@@ -51,12 +53,12 @@ class Secrets:
     An instance is also a structlog processor.
     """
 
-    __slots__ = ("_fixed", "_forms", "_sessions")
+    __slots__ = ("_fixed", "_patterns", "_sessions")
 
     def __init__(self, *values: str) -> None:
         self._fixed = tuple(value for value in values if value.strip())
         self._sessions: deque[str] = deque(maxlen=_SESSIONS)
-        self._forms: tuple[str, ...] = ()
+        self._patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
         self._prepare()
 
     def add_session(self, value: str) -> None:
@@ -67,9 +69,9 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """The text without any known secret."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, _HIDDEN)
+        quoted = any(mark in text for mark in _MARKS)
+        for value, pattern in self._patterns:  # where nothing is quoted, this is much quicker
+            text = pattern.sub(_HIDDEN, text) if quoted else text.replace(value, _HIDDEN)
         return text
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -100,18 +102,33 @@ class Secrets:
                 return value if clean == text else clean
 
     def _prepare(self) -> None:
-        forms = {form for value in (*self._fixed, *self._sessions) for form in _forms_of(value)}
         # The longest first, so that no part of a longer one is left over.
-        self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+        values = sorted({*self._fixed, *self._sessions}, key=lambda value: (-len(value), value))
+        self._patterns = tuple((v, re.compile("".join(map(_any_form_of, v)))) for v in values)
 
 
-def _forms_of(value: str) -> set[str]:
-    """The secret as it is, quoted for a URL, and escaped in JSON, HTML and a repr."""
-    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
-    escaped = {json.dumps(value)[1:-1], html.escape(value), repr(value)[1:-1]}
-    return {value, *quoted, *(_lower_escapes(one) for one in quoted), *escaped}
+def _any_form_of(character: str) -> str:
+    """A pattern of a character as it is, or quoted for a URL, JSON, HTML or a repr, also twice.
 
-
-def _lower_escapes(quoted: str) -> str:
-    first, *rest = quoted.split("%")
-    return "%".join([first, *(part[:2].lower() + part[2:] for part in rest)])
+    Each by itself, since whoever quotes a text decides which of its characters need that.
+    """
+    number, octets = ord(character), character.encode(errors="surrogatepass")
+    units = re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
+    short = json.dumps(character)[1:-1]
+    name = "apos" if character == "'" else codepoint2name.get(number)
+    names = [rf"\#0*{number}", rf"\#[xX]0*(?i:{number:x})", *([name] if name else [])]
+    forms = [
+        _BACKSLASH if character == "\\" else re.escape(character),
+        "".join(f"%(?:25)*(?i:{octet:02x})" for octet in octets),
+        "".join(f"{_BACKSLASH}x(?i:{octet:02x})" for octet in octets),
+        f"{_BACKSLASH}x(?i:{number:02x})",
+        "".join(f"{_BACKSLASH}u(?i:{unit})" for unit in units),
+        f"&(?:amp;)*(?:{'|'.join(names)});",
+    ]
+    if character in "\"'/":
+        forms.append(_BACKSLASH + character)
+    if short[0] == "\\" and short[1:].isalpha() and len(short) == len("\\n"):
+        forms.append(_BACKSLASH + short[1:])
+    if character == " ":
+        forms.append(r"\+")
+    return f"(?:{'|'.join(forms)})"

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -116,6 +116,23 @@ def test_each_form_of_a_secret_is_replaced(secret: str) -> None:
     forms += [re.sub("%..", lambda found: found[0].lower(), quote(secret, safe=""))]
     for form in forms:
         assert clean(f"[{form}]") == "[***]"
+
+
+@pytest.mark.parametrize(
+    "quoting",
+    [
+        lambda text: quote(text, safe="!'()*~"),  # as a browser does
+        lambda text: quote_plus(text, safe="*").replace("~", "%7E"),  # as Java does
+        lambda text: quote(quote(text)),
+        lambda text: html.escape(text).replace("&#x27;", "&#39;"),
+        lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+        lambda text: json.dumps(json.dumps(text))[3:-3],
+        lambda text: repr(text.encode())[2:-1],
+    ],
+)
+def test_whoever_quotes_a_secret_quotes_what_he_likes(quoting: Callable[[str], str]) -> None:
+    secret = "it's p!ss wö*d/~&<ü>\\\""
+    assert Secrets(secret).redact(f"[{quoting(secret)}]") == "[***]"
 
 
 def test_a_longer_secret_leaves_no_rest() -> None:
