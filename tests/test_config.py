@@ -509,6 +509,7 @@ def test_a_secret_of_the_environment_takes_the_place_of_the_files(
         ("windows\r\n", "windows"),
         (" spaces stay \n\n", " spaces stay \n"),
         ("žluťoučký\n", "žluťoučký"),
+        ("\ufeffof an editor's\r\n", "of an editor's"),
     ],
 )
 def test_a_secret_is_read_from_beside_the_file(write: Write, content: str, secret: str) -> None:

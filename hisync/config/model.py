@@ -109,7 +109,7 @@ class HitaskSettings(Section):
             raise ConfigurationError([_how_to_give(key)])
         what = f'hitask.{key}_file = "{path}"'
         try:
-            text = Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8-sig")
         except UnicodeDecodeError:
             raise ConfigurationError([f"{what}: the file is not UTF-8 text"]) from None
         except (OSError, ValueError) as error:
