@@ -520,6 +520,16 @@ def test_a_secret_is_read_from_beside_the_file(write: Write, content: str, secre
     assert hitask.read_api_key() == secret
 
 
+def test_a_secret_may_come_by_a_pipe_that_can_be_read_once() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"word")
+    os.close(writing)
+    hitask = load_config(None, {"HISYNC_HITASK__PASSWORD_FILE": f"/dev/fd/{reading}"}).hitask
+    assert [hitask.read_password(), hitask.read_password()] == ["word", "word"]
+    assert "word'" not in repr(hitask)
+    os.close(reading)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

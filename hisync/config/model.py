@@ -77,6 +77,8 @@ class HitaskSettings(Section):
     time_unit: Literal["minutes", "hours"] = "minutes"
     time_zone: Annotated[str, AfterValidator(checks.check_time_zone)] = ""
 
+    _from_file: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
     def missing(self) -> tuple[str, ...]:
         """The keys that hiTask can't be asked without and that nothing was given for."""
         given = {
@@ -107,6 +109,8 @@ class HitaskSettings(Section):
             return literal.get_secret_value()
         if not path:
             raise ConfigurationError([_how_to_give(key)])
+        if key in self._from_file:  # a pipe, as of a secret store, can be read once
+            return self._from_file[key].get_secret_value()
         what = f'hitask.{key}_file = "{path}"'
         try:
             text = Path(path).read_text("utf-8-sig")
@@ -118,6 +122,7 @@ class HitaskSettings(Section):
         secret = text.removesuffix("\n").removesuffix("\r")
         if not secret.strip():
             raise ConfigurationError([f"{what}: the file is empty"])
+        self._from_file[key] = SecretStr(secret)
         return secret
 
 
