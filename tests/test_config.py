@@ -393,6 +393,14 @@ def test_an_unknown_key_suggests_the_nearest(write: Write, text: str, expected: 
     assert expected.format(path=path) in fault(path)
 
 
+@pytest.mark.parametrize("key", ["login", "password", "api_key"])
+def test_bytes_of_the_environment_that_are_no_text_are_a_fault(key: str) -> None:
+    variable = f"HISYNC_HITASK__{key.upper()}"
+    line = fault(None, {variable: f"{SECRET}\udcff"} if key != "login" else {variable: "\udcff"})
+    assert line.startswith(f"hitask.{key}")
+    assert line.endswith(f"(environment variable {variable}): must be UTF-8 text")
+
+
 @pytest.mark.parametrize(
     ("variable", "hint"),
     [

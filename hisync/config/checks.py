@@ -51,6 +51,15 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_text(text: str) -> str:
+    """A text that can be sent: an environment in another encoding has bytes that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8 text") from None
+    return text
+
+
 def check_command(text: str) -> str:
     """The command that events are given to; empty for none."""
     try:

@@ -46,7 +46,14 @@ def _database_url(text: str, info: ValidationInfo) -> str:
     return checks.check_database_url(text, _folder(info))
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    checks.check_text(secret.get_secret_value())
+    return secret
+
+
 FilePath: TypeAlias = Annotated[str, AfterValidator(_resolved)]
+Text: TypeAlias = Annotated[str, AfterValidator(checks.check_text)]
+Secret: TypeAlias = Annotated[SecretStr, AfterValidator(_sendable)]
 Column: TypeAlias = Annotated[str, AfterValidator(checks.check_column)]
 
 
@@ -68,10 +75,10 @@ class HitaskSettings(Section):
     REQUIRED: ClassVar[tuple[str, ...]] = ("login", "password", "api_key")
 
     base_url: Annotated[str, AfterValidator(checks.check_base_url)] = "https://hitask.com/api"
-    login: str = ""
-    password: SecretStr = SecretStr("")
+    login: Text = ""
+    password: Secret = SecretStr("")
     password_file: FilePath = ""
-    api_key: SecretStr = SecretStr("")
+    api_key: Secret = SecretStr("")
     api_key_file: FilePath = ""
     password_encoding: Literal["plain", "md5"] = "plain"  # noqa: S105 - no password
     time_unit: Literal["minutes", "hours"] = "minutes"
