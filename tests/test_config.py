@@ -211,6 +211,7 @@ def test_a_postgresql_url_is_left_as_it_is() -> None:
         ("http://localhost:8080/api", "http://localhost:8080/api"),
         ("http://127.8.0.1/", "http://127.8.0.1"),
         ("http://[::1]:8080/api//", "http://[::1]:8080/api"),
+        ("https://hitask.com./api", "https://hitask.com./api"),
     ],
 )
 def test_base_urls_that_are_taken(url: str, kept: str) -> None:
@@ -279,6 +280,8 @@ def value_faults() -> list[tuple[str, str, str]]:
         ("hitask.base_url", '"https://h/a b"', "an https:// URL"),
         ("hitask.base_url", '"https:///api"', "an https:// URL"),
         ("hitask.base_url", '"ftp://h/api"', "an https:// URL"),
+        ("hitask.base_url", '"https://hitask..com/api"', "a host that has 1 to 63 characters"),
+        ("hitask.base_url", f'"https://{64 * "h"}.com/api"', "a host that has 1 to 63 characters"),
         ("hitask.base_url", '"https://h/api?"', "without"),
         ("hitask.base_url", f'"https://h/api?key={SECRET}"', "without"),
         ("hitask.base_url", f'"https://h/api#{SECRET}"', "without"),

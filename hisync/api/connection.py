@@ -302,9 +302,10 @@ def _request_of(error: httpx.HTTPError) -> httpx.Request | None:
 def _parse_base_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
-    except (httpx.InvalidURL, TypeError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo:
+        host = url.host
+    except (httpx.InvalidURL, TypeError, UnicodeError):  # the last of a name such as xn--a
+        url, host = httpx.URL(""), ""
+    if url.scheme not in ("http", "https") or not host or url.query or url.userinfo:
         problem = "base_url must be like https://hitask.com/api, without a user, password or query"
         raise ConfigurationError([problem])
     return url

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from hisync.items import FIELDS
 
 _ASYNC_DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg_async"})
+_LONGEST_LABEL = 63
 _OWNER_READS_AND_WRITES = 0o600
 
 
@@ -91,6 +92,8 @@ def _split_web_address(url: str) -> SplitResult:
         raise ValueError(rule) from None
     if not host or parts.scheme not in ("https", "http"):
         raise ValueError(rule)
+    if not all(0 < len(part) <= _LONGEST_LABEL for part in host.removesuffix(".").split(".")):
+        raise ValueError("must name a host that has 1 to 63 characters between its dots")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(rule)
     return parts

@@ -542,6 +542,7 @@ def test_logging_out_is_best_effort() -> None:
         "https://a:b@x/",
         "https://x/?a=b",
         "https://x:port/",
+        "https://xn--a.com/",
     ],
 )
 def test_a_base_url_that_can_t_be_one(base_url: str) -> None:
