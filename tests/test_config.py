@@ -304,6 +304,8 @@ def value_faults() -> list[tuple[str, str, str]]:
         ("database.url", '"sqlite:///file:m.db?uri=true"', "plain path"),
         ("database.url", f'"postgres://me:{SECRET}@h/db"', "postgresql"),
         ("database.url", f'"postgresql://me:{SECRET}"', "postgresql"),
+        ("database.url", f'"postgresql://me:a@{SECRET}@h/db"', "written %40"),
+        ("database.url", f'"postgresql://h:5/db?password=a@{SECRET}&user=me"', "written %40"),
         ("database.url", f'"mysql://me:a@b:{SECRET}/x@h/db?password={SECRET}"', "postgresql"),
         ("database.url", f'"host=h password={SECRET}"', "postgresql"),
         ("database.url", f'["postgresql://me:{SECRET}@h/db"]', "text in quotes"),

@@ -183,6 +183,8 @@ def check_database_url(text: str, folder: Path) -> str:
     if driver in _ASYNC_DRIVERS:
         raise ValueError(f"{rule}; the driver {driver} is asynchronous, which hisync can't use")
     if kind == "postgresql":
+        if re.search("[@&=]", url.host or ""):  # the rest of a password, which would be shown
+            raise ValueError(f'{rule}; an "@" in USER, PASSWORD or what follows is written %40')
         return text
     if kind != "sqlite" or driver not in ("", "pysqlite"):
         raise ValueError(rule)
