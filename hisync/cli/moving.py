@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,12 @@ def _said(source: Mirror, target: Mirror, url: str, schema: str, moved: Moved) -
         yield f"left behind: columns of your own, {', '.join(moved.left)}"
     yield "now write into the configuration, with the password where there are asterisks:"
     yield "[database]"
-    yield f'url = "{make_url(url).render_as_string()}"'
+    yield f'url = "{_hidden(url)}"'
     if schema and url.startswith("postgresql"):
         yield f'schema = "{schema}"'
     yield f"the old mirror, {source.name}, stays as it is; it takes no edits and is not synced"
+
+
+def _hidden(url: str) -> str:
+    """A URL with asterisks for its password, which may also stand among libpq's own settings."""
+    return re.sub("([?&](?:ssl)?password=)[^&]*", r"\1***", make_url(url).render_as_string())

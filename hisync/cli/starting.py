@@ -107,13 +107,11 @@ def _must_be_free(path: Path) -> None:
 
 def _make_database(config: Config) -> str:
     """Bring the database to this version's schema; what was done, in words."""
-    from sqlalchemy.engine import make_url
-
     path = config.database.sqlite_path
     known = path is not None and path.exists()
-    where = path or make_url(config.database.url).render_as_string()
     with open_configured(config) as mirror:
         mirror.acquire(upgrade=True)
+        where = path or mirror.name
     return f"{where} was there already" if known else f"made {where}"
 
 

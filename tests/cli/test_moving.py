@@ -56,6 +56,22 @@ def test_a_mirror_is_moved_and_synced_from_there_and_the_old_one_is_refused(
 
 
 @pytest.mark.slow
+def test_a_password_among_the_settings_of_a_url_is_not_shown(site: Site, database: str) -> None:
+    url = f"{server().url(database)}?password=g3h31m&sslpassword=g3h31m"
+    site.run("sync")
+    done = site.run("db", "copy", "--to", url)
+    assert f'url = "{server().url(database)}?password=***&sslpassword=***"' in done.stdout
+    assert "g3h31m" not in done.stdout
+    secrets = ("--password-file", "-", "--api-key-file", "-")
+    made = site.run(
+        *("init", "--force", "--login", "ann", *secrets, "--database", url),
+        typed="one\ntwo\n",
+    )
+    assert f"made {server().url(database)}\n" in made.stdout
+    assert "g3h31m" not in made.stdout
+
+
+@pytest.mark.slow
 def test_a_running_daemon_is_named(site: Site, database: str) -> None:
     process = site.start("run")
     until(lambda: site.sql("SELECT 1 FROM tasks"))
