@@ -17,6 +17,7 @@ from hisync.engine import Clock
 from hisync.errors import (
     ConfigurationError,
     HisyncError,
+    MirrorError,
     RetryLaterError,
     SlowDownError,
     StopError,
@@ -122,6 +123,11 @@ def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
                 api.expected_account = state.load(connection).account_id
         try:
             account = api.fetch_account()
+        except MirrorError as error:  # which names its own fix
+            yield Finding(
+                "API", f"not asked, since requests can't be booked: {error}", exit_code_of(error)
+            )
+            return
         except HisyncError as error:
             text = f"{config.hitask.base_url}: {error}: {_fix(error)}"
             yield Finding("API", text, exit_code_of(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
@@ -170,6 +171,20 @@ def test_check_says_how_to_mend_what_hitask_says(
     done = site.run("check")
     assert done.returncode == code
     assert [fix in line for line in done.stdout.splitlines() if "API:" in line] == [True]
+
+
+def test_check_does_not_blame_hitask_for_a_database_in_use(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.run("sync")
+    monkeypatch.setattr("hisync.mirror.dialects.sqlite.connection.BUSY_TIMEOUT_SECONDS", 0.1)
+    with closing(sqlite3.connect(site.database, isolation_level=None)) as client:
+        client.execute("BEGIN IMMEDIATE")
+        done = site.run("check")
+    (line,) = [line for line in done.stdout.splitlines() if "API:" in line]
+    assert (done.returncode, line[:20]) == (75, "FAIL API: not asked,")
+    assert "commit or close it there" in line
+    assert "base_url" not in line
 
 
 def test_check_says_that_a_proxy_cannot_be_used(site: Site) -> None:
