@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
 
 import typer
 
@@ -23,6 +26,8 @@ from hisync.errors import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ExitCode(IntEnum):
@@ -70,5 +75,12 @@ def reporting() -> Iterator[None]:
         for line in str(error).splitlines() or [type(error).__name__]:
             print(f"{prefix}{line}", file=sys.stderr)  # noqa: T201 - the command line's own words
         raise typer.Exit(exit_code_of(error)) from None
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        text = f"hisync: {error.strerror}: make room for the output, then try again"
+        print(text, file=sys.stderr)  # noqa: T201
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - what is left fits nowhere
+        raise typer.Exit(ExitCode.FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -28,6 +28,14 @@ def test_closed_streams_are_no_reason_to_end(site: Site) -> None:
     assert site.sql("SELECT count(*) FROM tasks")[0][0] > 10
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_no_room_for_the_output_is_said(site: Site) -> None:
+    done = _by_shell(site, 'exec "$0" -m hisync --config "$1" check --offline > /dev/full')
+    assert done.returncode == 1
+    assert done.stderr.startswith("hisync: No space left on device: make room for the output")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_folder_that_is_gone_is_said(site: Site) -> None:
     words = 'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m hisync --config "$1" status'
     done = _by_shell(site, words)
