@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from io import BytesIO
 from typing import Any
 
 import pytest
 
 from hisync.api import answers, body, long_list
 from hisync.api.decode import decode_item
-from hisync.errors import RetryLaterError
+from hisync.errors import FullError, MirrorError, RetryLaterError
 from hisync.items import Item
 from hisync.pulling import bulk
 from tests.engine.conftest import MakeWorld
@@ -70,6 +73,28 @@ def test_children_that_name_their_parent_by_number_come_behind_it(
     assert world.sync().pulled == 40
     assert rows(world) == short
     assert any(row["parent_guid"] for row in world.sql("SELECT parent_guid FROM tasks"))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, FullError), (errno.EACCES, MirrorError)]
+)
+def test_no_place_for_it_is_said(
+    number: int,
+    kind: type[MirrorError],
+    small: None,
+    new_world: MakeWorld,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class File(BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+    world = new_world()
+    with monkeypatch.context() as patch:
+        patch.setattr(body, "TemporaryFile", lambda **_: File())
+        with pytest.raises(kind, match=os.strerror(number)):
+            world.sync()
+    assert world.sync().pulled == 40
 
 
 def test_a_lost_session_is_renewed_in_the_middle(small: None, new_world: MakeWorld) -> None:
