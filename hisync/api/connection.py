@@ -17,6 +17,7 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import httpx
@@ -233,8 +234,7 @@ class Connection:
         name = type(error).__name__
         if isinstance(error, _NEVER_SENT):
             why = self.secrets.redact(str(error))[:200]
-            host = httpx.URL(self._base).host
-            return UnreachableError(f"no connection to {host}: {why} ({name})")
+            return UnreachableError(f"no connection to {_way_to(self._base)}: {why} ({name})")
         return RetryLaterError(f"no complete answer ({name})")
 
     def _path_of(self, request: httpx.Request) -> str:
@@ -299,6 +299,15 @@ def _environment_named() -> Iterator[None]:
         return
     problem = "the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY or SSL_CERT_FILE"
     raise ConfigurationError([f"{problem} can't be used: {why}"])
+
+
+def _way_to(base: str) -> str:
+    url = httpx.URL(base)
+    proxies = getproxies()
+    by_proxy = url.host not in LOOPBACK and (proxies.get(url.scheme) or proxies.get("all"))
+    if not by_proxy or proxy_bypass(url.host):
+        return url.host
+    return f"{url.host} through the environment's {url.scheme.upper()}_PROXY or ALL_PROXY"
 
 
 def _request_of(error: httpx.HTTPError) -> httpx.Request | None:

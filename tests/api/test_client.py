@@ -569,6 +569,22 @@ def test_a_proxy_that_cannot_be_used_is_said(
     assert "g3h31m" not in str(caught.value)
 
 
+@pytest.mark.parametrize("bypassed", [True, False])
+def test_a_proxy_that_cannot_be_reached_is_named(
+    bypassed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://ann:g3h31m@127.0.0.1:1")
+    if bypassed:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.2")
+    with (
+        HiTask(base_url="https://127.0.0.2:1/api", login="ann", password="p", api_key="k") as api,
+        pytest.raises(UnreachableError, match="no connection to ") as caught,
+    ):
+        api.fetch_items()
+    assert ("through the environment's HTTPS_PROXY" in str(caught.value)) is not bypassed
+    assert "g3h31m" not in str(caught.value)
+
+
 @pytest.mark.parametrize("base_url", ["https://hitask.test/api", "https://hitask.test/api/"])
 def test_a_slash_at_the_end_of_the_base_url_is_nothing(base_url: str) -> None:
     service = Service(error(500))
