@@ -117,9 +117,15 @@ class Vitals:
 
     def note_trouble(self, error: Exception, text: str) -> None:
         """A cycle, or the start, failed; `text` holds no secret."""
+        now = self.clock()
         self.cycles["trouble"] += 1
         self.trouble = text
-        self.trouble_since = self.trouble_since or self.clock()
+        self.trouble_since = min(self.trouble_since or now, now)
+        # A clock that was set back: what was in the future would be no age for as long.
+        self.started_at = min(self.started_at, now)
+        self.stood_by_until = min(self.stood_by_until, now)
+        if self.last_good_at is not None:
+            self.last_good_at = min(self.last_good_at, now)
         self.refused = isinstance(error, StopError)
         self.last_read_at = None
 

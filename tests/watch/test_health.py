@@ -52,6 +52,16 @@ def test_short_trouble_is_not_yet_a_failure(vitals: Vitals) -> None:
     assert vitals.trouble is None
 
 
+@pytest.mark.parametrize("cycles", [0, 1])
+def test_a_clock_that_was_set_back_hides_no_failure(vitals: Vitals, cycles: int) -> None:
+    for _ in range(cycles):
+        vitals.note_cycle(Summary())
+    earlier = START - 86_400
+    vitals.clock = lambda: earlier
+    vitals.note_trouble(RetryLaterError("down"), "down")
+    assert judge(vitals, earlier + 300).problems == ("no good cycle for 300 s: down",)
+
+
 def test_a_refused_login_is_said_once_and_plainly(vitals: Vitals) -> None:
     vitals.note_trouble(StopError("Invalid API key", code=8), "Invalid API key (code 8)")
     refused = judge(vitals, START + 10_000)
