@@ -78,14 +78,16 @@ def run_demo(
 
     Raises:
         ConfigurationError: if the URL or the schema can't be used.
-        HisyncError: if something did not arrive: then hisync does not work on this machine.
+        HisyncError: if the folder has a mirror or a configuration already, or if something did not
+            arrive: then hisync does not work on this machine.
     """
     with tempfile.TemporaryDirectory(prefix="hisync-demo-") as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("config.toml", "hisync.db"):
+            if os.path.lexists(folder / name):
+                raise HisyncError(f"{folder} has a {name} already: name another folder")
         if url is None:
-            if (folder / "hisync.db").exists():
-                raise HisyncError(f"{folder} has a hisync.db already: name another folder")
             _run(folder, items, tell, "sqlite:///hisync.db", "")
             if keep is not None:
                 tell(f"\nThe mirror is kept: sqlite3 {folder / 'hisync.db'}")
@@ -126,7 +128,7 @@ def _own_schema(url: str, schema: str, *, stays: bool) -> Iterator[None]:
 def _run(folder: Path, items: int, tell: Tell, url: str, schema: str) -> None:
     with running(items) as sandbox:
         config_file = folder / "config.toml"
-        descriptor = os.open(config_file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        descriptor = os.open(config_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(
                 _CONFIG.format(base_url=sandbox.base_url, url=json.dumps(url), schema=schema)

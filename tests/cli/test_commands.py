@@ -295,6 +295,14 @@ def test_the_demo_shows_an_edit_each_way(site: Site) -> None:
     assert done.stderr == ""
 
 
+def test_the_demo_overwrites_no_configuration(site: Site) -> None:
+    own = (site.folder / "config.toml").read_text()
+    refused = site.run("demo", "--keep", str(site.folder))
+    assert refused.returncode == 1
+    assert "has a config.toml already: name another folder" in refused.stderr
+    assert (site.folder / "config.toml").read_text() == own
+
+
 @pytest.mark.slow
 def test_the_demo_on_postgresql_is_one_command_and_leaves_nothing(site: Site) -> None:
     name = server().create()
