@@ -168,7 +168,7 @@ def _check_tables(connection: Connection) -> None:
 
 
 def _check_columns(connection: Connection) -> None:
-    """A trigger can be made for a column that is not there, and then nothing can be mended."""
+    """A trigger can be made for a table that is not ours any more, and then nothing is mended."""
     for name, declared in dialects.of(connection).tables().items():
         empty = connection.execute(select(text("*")).select_from(table(name)).limit(0))
         if missing := sorted(set(declared.c.keys()) - set(empty.keys())):
@@ -176,6 +176,13 @@ def _check_columns(connection: Connection) -> None:
                 f"the table {name} lacks the column {', '.join(missing)}: if you gave it another "
                 f"name, give it its own back (ALTER TABLE {name} RENAME COLUMN … TO {missing[0]}), "
                 "then run `hisync db upgrade`; else restore a backup, or name a new database"
+            )
+        keys = [column.name for column in declared.primary_key]
+        if inspect(connection).get_pk_constraint(name)["constrained_columns"] != keys:
+            raise SchemaError(
+                f"the table {name} lacks its primary key ({', '.join(keys)}), as one that was "
+                "dropped and made anew (pandas' if_exists='replace' does that): restore a backup, "
+                "or name a new database and let hisync fill it; nothing was deleted on hiTask"
             )
 
 

@@ -52,6 +52,17 @@ def test_an_upgrade_makes_no_table_anew_that_is_missing(
         mirror.upgrade()
 
 
+def test_a_table_that_was_made_anew_is_not_taken_for_ours(database: Path, person: Person) -> None:
+    person.run("CREATE TEMP TABLE copy AS SELECT * FROM tasks")
+    person.run("DROP TABLE tasks")
+    person.run("CREATE TABLE tasks AS SELECT * FROM copy")
+    reason = r"table tasks lacks its primary key \(guid\).*: restore a backup"
+    with open_mirror(f"sqlite:///{database}") as mirror:
+        for work in (mirror.check, mirror.upgrade):
+            with pytest.raises(SchemaError, match=reason):
+                work()
+
+
 def test_an_altered_trigger_is_a_missing_one(database: Path, person: Person) -> None:
     person.run("DROP TRIGGER sync_capture_tasks_after_insert")
     person.run("DROP TRIGGER sync_capture_notes_after_insert")
