@@ -24,9 +24,18 @@ def upgrade() -> None:
 
 
 def _make_requests_anew() -> None:
-    """SQLite writes an added column's words otherwise than a declared one's."""
-    op.rename_table("sync_requests", "sync_requests_old")
-    op.create_table(
+    """SQLite writes an added column's words otherwise than a declared one's.
+
+    It renames no table where a view of somebody's own is broken, so the rows wait here.
+    """
+    connection = op.get_bind()
+    query = sa.text("SELECT granted_at, requests FROM sync_requests ORDER BY id")
+    booked = [
+        {"granted_at": at, "requests": requests, "lease_ends": at + 5.0}
+        for at, requests in connection.execute(query)
+    ]
+    op.drop_table("sync_requests")
+    made = op.create_table(
         "sync_requests",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("granted_at", sa.Float(), nullable=False),
@@ -35,11 +44,7 @@ def _make_requests_anew() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sync_requests"),
         sqlite_autoincrement=True,
     )
-    op.execute(
-        "INSERT INTO sync_requests (granted_at, requests, lease_ends)"
-        " SELECT granted_at, requests, granted_at + 5.0 FROM sync_requests_old"
-    )
-    op.drop_table("sync_requests_old")
+    op.bulk_insert(made, booked)
 
 
 def _create_usage() -> None:

@@ -192,3 +192,12 @@ def test_a_view_that_people_have_stays_theirs(used: Person, path: Path) -> None:
     open_mirror(f"sqlite:///{path}").acquire().close()
     assert used.run("SELECT * FROM items") == [("Known, changed",), ("New",)]
     used.run("SELECT * FROM task_overview, time_by_day, project_progress")
+
+
+def test_a_view_of_ones_own_that_is_broken_stands_in_no_way(used: Person, path: Path) -> None:
+    used.run("CREATE VIEW broken AS SELECT * FROM nowhere")
+    used.run("INSERT INTO sync_requests (granted_at, requests) VALUES (100.5, 2)")
+    open_mirror(f"sqlite:///{path}").acquire().close()
+    booked = used.run("SELECT granted_at, requests, lease_ends FROM sync_requests")
+    assert booked == [(100.5, 2, 105.5)]
+    assert used.run("SELECT sql FROM sqlite_schema WHERE name = 'broken'")
