@@ -30,6 +30,7 @@ from hisync.mirror import dialects
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.dialects.documents import Document
 from hisync.mirror.tables import EDITED_TABLES, change_log
+from hisync.mirror.time_entries import read_day
 
 BATCH: Final = 2000
 """Rows that are in memory at a time."""
@@ -139,11 +140,11 @@ class Carrier:
 
 
 def _day(column: Column[Any], cell: Any) -> date:
-    try:
-        return date.fromisoformat(cell)
-    except (TypeError, ValueError):
+    day = read_day(cell)
+    if day is None:
         reason = f"{column.name} = {cell!r} can't be read: give a day, YYYY-MM-DD"
-        raise UnreadableCellError(reason) from None
+        raise UnreadableCellError(reason)
+    return day
 
 
 @cache

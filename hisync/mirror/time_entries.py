@@ -2,7 +2,7 @@
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
 `restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
-`counted`, `counted_total`, `before_changes`, `literal_or`, `TABLE`, `Cells`.
+`counted`, `counted_total`, `before_changes`, `read_day`, `literal_or`, `TABLE`, `Cells`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ class Unsettled:
     guid: str
     missing: int
     time_last_update: datetime | None
+
+
+def read_day(cell: Any) -> date | None:
+    """The day that a raw cell of `spent_on` means, with a time behind it or not; None for none."""
+    try:
+        return date.fromisoformat(str(cell).strip()[:10])
+    except ValueError:
+        return None
 
 
 def counted(minutes: Any) -> int:

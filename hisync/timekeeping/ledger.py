@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -173,7 +173,7 @@ def _why_unreadable(now: Cells) -> str | None:
         return f"minutes = {minutes!r} can't be read: give a whole number of minutes"
     if abs(minutes) > MOST_MINUTES:
         return f"minutes = {minutes} is more than anyone can have spent"
-    if day is not None and _read_day(day) is None:
+    if day is not None and time_entries.read_day(day) is None:
         return f"spent_on = {day!r} can't be read: give a day, YYYY-MM-DD"
     user = now["user_id"]
     if user is not None and (isinstance(user, bool) or not isinstance(user, int)):
@@ -186,13 +186,6 @@ def _why_read_only(now: Cells, before: Cells | None, log: Sequence[Change]) -> s
         return None  # a REPLACE says nothing of what it leaves out
     written = [column for column in _READ_ONLY if now[column] != before.get(column)]
     return f"{written[0]} is read-only: only hisync sets it" if written else None
-
-
-def _read_day(cell: Any) -> date | None:
-    try:
-        return date.fromisoformat(str(cell).strip()[:10])
-    except ValueError:
-        return None
 
 
 def _minutes(cells: Cells | None) -> int:
@@ -241,7 +234,7 @@ def _fill_in(
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
     filled = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}
-    if (day := _read_day(now["spent_on"])) is not None:
+    if (day := time_entries.read_day(now["spent_on"])) is not None:
         filled["spent_on"] = day.isoformat()
     filled["source"] = usual.get("source", "local")
     changed = {column: cell for column, cell in filled.items() if cell != now[column]}

@@ -422,6 +422,16 @@ def test_an_unsent_cell_that_can_not_be_held_is_named_and_nothing_is_moved(
 
 
 @pytest.mark.sqlite_only
+def test_a_day_with_a_time_is_the_day_that_a_push_takes_it_for(house: House) -> None:
+    entry = "INSERT INTO time_entries (item_guid, minutes, spent_on) VALUES (?, 5, ?)"
+    (task,) = some_tasks(house.world, 1)
+    house.world.sql(entry, task["guid"], "2026-03-01 00:00:00.000000")
+    house.move()
+    days = house.moved.sql("SELECT spent_on FROM time_entries WHERE source = 'local'")
+    assert days == [{"spent_on": "2026-03-01"}]
+
+
+@pytest.mark.sqlite_only
 def test_what_is_only_history_is_kept_as_nearly_as_can_be(house: House) -> None:
     world, after = house.world, house.moved
     (task,) = some_tasks(world, 1)
