@@ -570,7 +570,9 @@ def test_all_missing_credentials_are_named_with_how_to_give_them() -> None:
     assert config.hitask.missing() == ("login", "password", "api_key")
     with pytest.raises(ConfigurationError) as caught:
         require_credentials(config)
-    for key, line in zip(("login", "password", "api_key"), caught.value.problems, strict=True):
+    first, *lines = caught.value.problems
+    assert first == "no configuration was found: run `hisync init` to write one"
+    for key, line in zip(("login", "password", "api_key"), lines, strict=True):
         assert line.startswith(f"hitask.{key} is missing: ")
         assert f"HISYNC_HITASK__{key.upper()}" in line
     with pytest.raises(ConfigurationError, match="password_file"):

@@ -274,6 +274,8 @@ def require_credentials(config: Config) -> None:
     """
     missing = config.hitask.missing()
     problems = [_how_to_give(key) for key in missing]
+    if missing and config.file is None:
+        problems.insert(0, "no configuration was found: run `hisync init` to write one")
     for key, read in (
         ("password", config.hitask.read_password),
         ("api_key", config.hitask.read_api_key),
