@@ -46,8 +46,8 @@ def sandbox(
         typer.echo(f"password  {PASSWORD}")
         typer.echo(f"api_key   {API_KEY}")
         typer.echo(
-            f"{items} items; edit as a colleague, or switch faults on, with curl under "
-            f"{base_url.removesuffix('/api')}/sandbox; Ctrl-C ends it"
+            f"{items} items; `curl {base_url.removesuffix('/api')}/sandbox` says how to edit as a "
+            "colleague and to switch faults on; Ctrl-C ends it"
         )
 
     try:

@@ -1,18 +1,6 @@
 """The sandbox's own paths, for whoever runs it: look inside, cause trouble, play the colleague.
 
-    GET    /sandbox/state         counts, requests so far, the last ones, faults and traits
-                                  (`?last=50`: so many of the last requests, else 20)
-    POST   /sandbox/faults        switch faults on: a JSON list of objects or short texts
-    DELETE /sandbox/faults        switch all faults off
-    PUT    /sandbox/traits        change traits: a JSON object
-    POST   /sandbox/items         create an item as a colleague: a JSON object of properties
-    PUT    /sandbox/items/{id}    change one
-    DELETE /sandbox/items/{id}    delete one (`?cascade=true` with its children)
-    POST   /sandbox/comments      comment: a JSON object with `id` and `message`
-
-The colleague is the second member of the team, or the one whose login `user` names.
-
-Public: `handle`.
+Asked for `/sandbox` alone, it says which there are. Public: `handle`.
 """
 
 from __future__ import annotations
@@ -35,6 +23,19 @@ if TYPE_CHECKING:
 
 INVALID_JSON = 46
 
+_PATHS = {
+    "GET /sandbox/state": "counts, requests so far, the last 20 (?last=50: 50), faults and traits",
+    "POST /sandbox/faults": "switch faults on: a JSON list of objects or short texts",
+    "DELETE /sandbox/faults": "switch all faults off",
+    "PUT /sandbox/traits": "change traits: a JSON object",
+    "POST /sandbox/items": 'create an item as a colleague: a JSON object, such as {"title": "Hi"}',
+    "PUT /sandbox/items/ID": "change one: a JSON object of hiTask's properties",
+    "DELETE /sandbox/items/ID": "delete one, with ?cascade=true its children, too",
+    "POST /sandbox/comments": "comment: a JSON object with id and message",
+    "user": "whose login is given with these is the colleague; the team's second member otherwise",
+}
+"""What there is, for `GET /sandbox`."""
+
 
 def handle(service: Service, request: Request) -> Response:
     """Answer one request to the sandbox itself."""
@@ -49,6 +50,10 @@ def handle(service: Service, request: Request) -> Response:
         return error_response(error)
     except ValueError as error:
         return error_response(ApiError(INVALID_JSON, str(error)))
+
+
+def _show_paths(_service: Service, _: Request) -> object:
+    return _PATHS
 
 
 def _show_state(service: Service, request: Request) -> object:
@@ -142,6 +147,7 @@ def _object(request: Request) -> dict[str, object]:
 
 
 _ACTIONS: dict[tuple[str, str, int], Callable[..., object]] = {
+    ("GET", "", 0): _show_paths,
     ("GET", "state", 0): _show_state,
     ("POST", "faults", 0): _add_faults,
     ("DELETE", "faults", 0): _clear_faults,

@@ -5,7 +5,7 @@ import hashlib
 import orjson
 import pytest
 
-from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Request, Traits
+from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Request, Traits, control
 
 from .client import Client, Clock, refusal
 
@@ -116,3 +116,9 @@ def test_other_paths_are_not_found(client: Client) -> None:
     assert client.refusal("GET", "/nonsense") == (404, 1)
     assert client.refusal("GET", "/item/5") == (404, 1)
     assert client.service.handle(Request("GET", "/elsewhere")).body.startswith(b"<!DOCTYPE")
+
+
+def test_the_sandbox_says_which_paths_of_its_own_it_has(client: Client) -> None:
+    said = orjson.loads(client.service.handle(Request("GET", "/sandbox")).body)
+    there = {f"{m} /sandbox/{name}{'/ID' * args}" for m, name, args in control._ACTIONS if name}
+    assert said.keys() - {"user"} == there
