@@ -161,8 +161,10 @@ def _date(field: Field, cell: Any, all_day: bool) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
-def _list(field: Field, cell: Any, all_day: bool) -> list[Value]:
+def _list(field: Field, cell: Any, all_day: bool) -> Value:
     values = _json(field, cell, all_day)
+    if values is None:
+        return field.empty  # how some ORMs write their None into a column of JSON
     wanted = int if field.column == "participants" else str
     if not isinstance(values, list) or any(type(value) is not wanted for value in values):
         raise TypeError

@@ -71,6 +71,8 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("tags", '["a", "b"]', ["a", "b"]),
     ("tags", ["a"], ["a"]),
     ("tags", "[]", []),
+    ("tags", "null", None),
+    ("participants", "null", None),
     ("participants", "[17, 42]", [17, 42]),
     ("location", '{"a": [1, null]}', {"a": [1, None]}),
     ("location", '"here"', "here"),
