@@ -274,6 +274,28 @@ def test_what_people_forbid_is_named(
     assert person.run("SELECT guid FROM tasks") == [("g",)]
 
 
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [
+        (
+            "CREATE TRIGGER my_copy AFTER DELETE ON tasks BEGIN INSERT INTO gone VALUES (1); END",
+            r"no such table: main.gone \(a trigger of your own",
+        ),
+        (
+            "CREATE TABLE mine (task REFERENCES tasks (id))",
+            r'"mine" .* \(let your foreign key refer',
+        ),
+    ],
+)
+def test_what_people_broke_is_named(
+    mirror: Mirror, person: Person, statement: str, hint: str
+) -> None:
+    put(mirror, title="a")
+    person.run(statement)
+    with pytest.raises(MirrorError, match=hint), mirror.writing() as connection:
+        rows.delete_rows(connection, "tasks", ["g"])
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Call Ann, and then some more text, so that it can't be a header. " * 20)

@@ -152,6 +152,8 @@ def _described(error: DBAPIError, name: str) -> str:
         "full": "the disk is full: make room, nothing was lost",
         "malformed": "the file is damaged: restore a backup or let hisync make a new mirror",
         "not a database": "the file is something else: name another one in database.url",
+        "no such table": "a trigger of your own names what is not there: mend it, or drop it",
+        "foreign key mismatch": "let your foreign key refer to guid, which is unique, or drop it",
     }
     if _is_peoples_own(error.orig) and "FOREIGN KEY" in reason:
         reason += (
