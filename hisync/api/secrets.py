@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from collections import deque
+from functools import lru_cache
 from html.entities import codepoint2name
 from typing import Final
 
@@ -53,12 +54,12 @@ class Secrets:
     An instance is also a structlog processor.
     """
 
-    __slots__ = ("_fixed", "_patterns", "_sessions")
+    __slots__ = ("_fixed", "_sessions", "_values")
 
     def __init__(self, *values: str) -> None:
         self._fixed = tuple(value for value in values if value.strip())
         self._sessions: deque[str] = deque(maxlen=_SESSIONS)
-        self._patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
+        self._values: tuple[str, ...] = ()
         self._prepare()
 
     def add_session(self, value: str) -> None:
@@ -70,8 +71,11 @@ class Secrets:
     def redact(self, text: str) -> str:
         """The text without any known secret."""
         quoted = any(mark in text for mark in _MARKS)
-        for value, pattern in self._patterns:  # where nothing is quoted, this is much quicker
-            text = pattern.sub(_HIDDEN, text) if quoted else text.replace(value, _HIDDEN)
+        for value in self._values:
+            # Where nothing is quoted, the plain way is much quicker.
+            text = (
+                _any_form_of(value).sub(_HIDDEN, text) if quoted else text.replace(value, _HIDDEN)
+            )
         return text
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -103,11 +107,17 @@ class Secrets:
 
     def _prepare(self) -> None:
         # The longest first, so that no part of a longer one is left over.
-        values = sorted({*self._fixed, *self._sessions}, key=lambda value: (-len(value), value))
-        self._patterns = tuple((v, re.compile("".join(map(_any_form_of, v)))) for v in values)
+        known = {*self._fixed, *self._sessions}
+        self._values = tuple(sorted(known, key=lambda value: (-len(value), value)))
 
 
-def _any_form_of(character: str) -> str:
+@lru_cache(maxsize=2 * _SESSIONS)
+def _any_form_of(secret: str) -> re.Pattern[str]:
+    """A secret however its characters are written; made when it is first looked for."""
+    return re.compile("".join(map(_character, secret)))
+
+
+def _character(character: str) -> str:
     """A pattern of a character as it is, or quoted for a URL, JSON, HTML or a repr, also twice.
 
     Each by itself, since whoever quotes a text decides which of its characters need that.
