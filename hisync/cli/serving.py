@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -69,7 +69,12 @@ def serve(config: Config, stop: threading.Event, *, standby: bool = False) -> No
     opened: list[Mirror] = []
     with ExitStack() as stack:
         if config.monitor.listen:
-            stack.enter_context(_monitor(config, vitals, opened))
+            try:
+                stack.enter_context(_monitor(config, vitals, opened))
+            except HisyncError:
+                if not standby:
+                    _name_the_first(config)
+                raise
         engine = None
         while engine is None and not stop.is_set():
             if standby:
@@ -157,6 +162,20 @@ def announced(
         raise
     finally:
         hooks.close(patience)
+
+
+def _name_the_first(config: Config) -> None:
+    """Say whose the address is that can't be listened at, where it is another daemon's.
+
+    Raises:
+        LockedError: if another hisync works on the mirror.
+    """
+    pid = None
+    with suppress(MirrorError), open_configured(config) as mirror:
+        pid = mirror.holder()
+    if pid is not None:
+        named = f"process {pid or 'unknown'}"
+        raise LockedError(f"another hisync ({named}) is working on this mirror", pid or None)
 
 
 def _open_patiently(

@@ -81,6 +81,15 @@ def test_a_second_daemon_and_a_sync_beside_it_name_the_first(site: Site) -> None
     assert site.run("sync").returncode == 0
 
 
+def test_a_second_daemon_names_the_first_also_where_that_has_its_address(site: Site) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        daemon = running_daemon(site)
+        site.configure(monitor={"listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+        second = site.run_process("run")
+    assert second.returncode == 1
+    assert f"process {daemon.pid}" in second.stderr
+
+
 @pytest.mark.slow
 def test_trouble_is_said_once_when_it_starts_and_once_when_it_ends(site: Site) -> None:
     running_daemon(site)
