@@ -60,12 +60,13 @@ def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
             yield finding
         if offline:
             yield Finding("API", "not asked (--offline)")
+            yield _clock(None)
         elif credentials.fault:
             yield Finding("API", "not asked without credentials", ExitCode.USAGE)
+            yield _clock(None)
         else:
             yield from _api(config, mirror)
-        if mirror is not None:
-            yield _budget(config, mirror)
+        yield _budget(config, mirror)
 
 
 def _configuration(config: Config) -> Finding:
@@ -88,12 +89,14 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
     path = config.database.sqlite_path
     if path is not None and not path.exists():
         yield Finding("database", f"{path} will be made by the first sync"), None
+        yield Finding("schema", "made with the database"), None
         return
     try:
         mirror = stack.enter_context(open_configured(config))
         revision = mirror.revision()
     except HisyncError as error:
         yield Finding("database", str(error), exit_code_of(error)), None
+        yield Finding("schema", "not looked at without the database"), None
         return
     yield Finding("database", mirror.name), None
     try:
@@ -131,6 +134,7 @@ def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
         except HisyncError as error:
             text = f"{config.hitask.base_url}: {error}: {_fix(error)}"
             yield Finding("API", text, exit_code_of(error))
+            yield _clock(api.clock_skew)
             return
         finally:
             api.logout()
@@ -164,17 +168,19 @@ def _grant(config: Config, mirror: Mirror | None) -> Callable[[str], None]:
 
 def _clock(skew: float | None) -> Finding:
     if skew is None:
-        return Finding("clock", "the service names no time to compare with")
+        return Finding("clock", "no time of the service's to compare with")
     if abs(skew) > TOLERABLE_SKEW:
         text = f"off by {skew:+.0f} s: set it, by NTP for example"
         return Finding("clock", text, ExitCode.FAILED)
     return Finding("clock", f"within {abs(skew):.0f} s of the service's")
 
 
-def _budget(config: Config, mirror: Mirror) -> Finding:
+def _budget(config: Config, mirror: Mirror | None) -> Finding:
+    budget = config.rate.requests_per_minute
+    if mirror is None:
+        return Finding("rate budget", f"{budget} requests a minute; no mirror that counts them")
     with mirror.reading() as connection:
         booked = requests.booked_since(connection, time.time() - 60)
-    budget = config.rate.requests_per_minute
     text = f"{booked} of {budget} requests booked in the last minute"
     if booked >= budget:
         text += ": wait a minute, or raise rate.requests_per_minute"

@@ -15,6 +15,8 @@ from hisync.sandbox import API_KEY, PASSWORD, Fault
 from tests.cli.conftest import Site
 from tests.postgres import server
 
+LOOKED_AT = {"config", "credentials", "database", "schema", "API", "clock", "rate budget"}
+
 
 def test_sync_mirrors_and_says_what_it_did(site: Site) -> None:
     done = site.run_process("sync")
@@ -146,6 +148,7 @@ def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
     done = site.run("check")
     assert done.returncode == 0, done.stdout
     assert all(line.startswith("ok") for line in done.stdout.splitlines())
+    assert {line[5:].split(":")[0] for line in done.stdout.splitlines()} == LOOKED_AT
     site.run("sync")
     assert "ok   schema: revision" in site.run("check").stdout
     site.sql("DROP TRIGGER sync_capture_tasks_after_update")
@@ -171,6 +174,7 @@ def test_check_says_how_to_mend_what_hitask_says(
     done = site.run("check")
     assert done.returncode == code
     assert [fix in line for line in done.stdout.splitlines() if "API:" in line] == [True]
+    assert {line[5:].split(":")[0] for line in done.stdout.splitlines()} == LOOKED_AT
 
 
 def test_check_does_not_blame_hitask_for_a_database_in_use(
