@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -223,8 +223,24 @@ def _fill_in(
     log: Sequence[Change],
 ) -> None:
     """Say of a written entry what its writer left out: who, when, for which day."""
-    if now is None or all(change.op == "update" for change in log):
+    if now is None:
         return
+    day = time_entries.read_day(now["spent_on"])
+    filled = {} if day is None else {"spent_on": day.isoformat()}
+    if any(change.op == "insert" for change in log):
+        filled |= _left_out(engine, connection, now, before, log)
+    changed = {column: cell for column, cell in filled.items() if cell != now[column]}
+    time_entries.set_entry(connection, now["guid"], changed)
+
+
+def _left_out(
+    engine: Engine,
+    connection: Connection,
+    now: Cells,
+    before: Cells | None,
+    log: Sequence[Change],
+) -> dict[str, Any]:
+    """What a new entry says nothing of, and its source; a REPLACE leaves what was there."""
     memory = state.load(connection)
     written = log[-1].changed_at
     usual = {
@@ -233,12 +249,8 @@ def _fill_in(
         "time_create": written.isoformat(" ", "microseconds"),
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
-    filled = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}
-    if (day := time_entries.read_day(now["spent_on"])) is not None:
-        filled["spent_on"] = day.isoformat()
-    filled["source"] = usual.get("source", "local")
-    changed = {column: cell for column, cell in filled.items() if cell != now[column]}
-    time_entries.set_entry(connection, now["guid"], changed)
+    left_out = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}
+    return {**left_out, "source": usual.get("source", "local")}
 
 
 def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:

@@ -116,6 +116,18 @@ def test_what_needs_no_request_makes_none(world: World) -> None:
     adds_up(world)
 
 
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("written", ["20260212", "2026-02-12T10:00"])
+def test_a_day_that_is_changed_is_a_day_whatever_its_form(world: World, written: str) -> None:
+    task(world, spent=30)
+    world.sql("UPDATE time_entries SET spent_on = ? WHERE item_guid = ?", written, TASK)
+    world.sync()
+    assert states(world) == [("update", "done")]
+    assert entries(world)[0]["spent_on"] == "2026-02-12"
+    query = "SELECT day FROM time_by_day WHERE item_guid = ?"
+    assert world.one(query, TASK) == {"day": "2026-02-12"}
+
+
 def test_an_entry_of_a_task_that_is_new_itself_waits_for_it(world: World) -> None:
     world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'task')", TASK)
     world.sql(LOG, ENTRY, TASK, 45)
