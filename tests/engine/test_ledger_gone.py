@@ -35,6 +35,24 @@ def test_entries_outlive_their_item_and_meet_it_again(world: World) -> None:
     assert number
 
 
+def test_time_on_a_subtask_that_is_archived_with_its_task_stays_with_the_project(
+    world: World,
+) -> None:
+    project, parent = OTHER, ENTRY
+    world.sql("INSERT INTO projects (guid, title) VALUES (?, 'Site')", project)
+    world.sql("INSERT INTO tasks (guid, title, parent_guid) VALUES (?, 'task', ?)", parent, project)
+    world.sql("INSERT INTO tasks (guid, title, parent_guid) VALUES (?, 'sub', ?)", TASK, parent)
+    world.sync()
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 45)", TASK)
+    query = "SELECT item_title, project_title, minutes FROM time_by_day WHERE item_guid = ?"
+    shown = world.one(query, TASK)
+    world.sql("UPDATE tasks SET archived = true WHERE guid IN (?, ?)", TASK, parent)
+    world.sync()
+    assert world.sql("SELECT 1 FROM tasks WHERE guid = ?", TASK) == []
+    assert world.one(query, TASK) == shown
+    assert shown == {"item_title": "sub", "project_title": "Site", "minutes": 45}
+
+
 @pytest.mark.parametrize("unseen", [False, True], ids=["deleted", "taken out unseen"])
 @pytest.mark.parametrize("theirs", [0, 10])
 @pytest.mark.parametrize("lost", ["", "drop_before", "drop_after"])

@@ -1,10 +1,11 @@
 """The parts of the views that every engine reads alike.
 
-Public: `PLACES`, `NAME`, `project_from`, `all_items`, `title_of`.
+Public: `PLACES`, `NAME`, `project_from`, `first_there`, `all_items`, `title_of`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hisync.items import FIELDS, TABLES
@@ -32,6 +33,24 @@ def project_from(start: str) -> str:
       FROM up WHERE NOT EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
     )
     SELECT up.guid FROM up WHERE EXISTS (SELECT 1 FROM projects AS p WHERE p.guid = up.guid)
+  )"""
+
+
+def first_there(start: str, last_parent: Callable[[str], str]) -> str:
+    """The first item that is still there on the way up from a guid, that one included.
+
+    Args:
+        start: the guid.
+        last_parent: what an item that has left stood under, by its guid.
+    """
+    there = f"EXISTS (SELECT 1 FROM ({PLACES}) AS place WHERE place.guid = way.guid)"
+    return f"""(
+    WITH RECURSIVE way(guid) AS (
+      SELECT {start}
+      UNION
+      SELECT {last_parent("way.guid")} FROM way WHERE NOT {there}
+    )
+    SELECT way.guid FROM way WHERE {there}
   )"""
 
 

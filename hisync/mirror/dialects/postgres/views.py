@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from sqlalchemy import Connection, Table
 
 from hisync.mirror.dialects.postgres.ledger import counted_minutes
-from hisync.mirror.dialects.views import NAME, PLACES, all_items, project_from, title_of
+from hisync.mirror.dialects.views import NAME, all_items, first_there, project_from, title_of
 from hisync.mirror.meanings import VIEW_COLUMNS
 from hisync.mirror.tables import ITEM_TABLES, metadata
 
@@ -64,10 +64,8 @@ def _last_known(key: str, guid: str) -> str:
 
 _DAY: Final = f"coalesce(entry.spent_on, (entry.time_create + {_ZONE})::date)"
 
-# Of an item that has left, its last parent leads to the project.
-_FROM_ENTRY: Final = f"""CASE WHEN EXISTS
-      (SELECT 1 FROM ({PLACES}) AS place WHERE place.guid = spent.item_guid)
-      THEN spent.item_guid ELSE {_last_known("parent_guid", "spent.item_guid")} END"""
+# Of an item that has left, its last parent leads to the project, which may have left as well.
+_FROM_ENTRY: Final = first_there("spent.item_guid", partial(_last_known, "parent_guid"))
 
 _TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {NAME} AS user_name, spent.item_guid,
   coalesce({title_of("spent.item_guid")},

@@ -8,12 +8,13 @@ name that is somebody's own is left alone. Public: `VIEWS`,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
 from hisync.mirror.dialects.sqlite.ledger import counted_minutes
-from hisync.mirror.dialects.views import NAME, PLACES, all_items, project_from, title_of
+from hisync.mirror.dialects.views import NAME, all_items, first_there, project_from, title_of
 
 _OURS: Final = "-- made by hisync, and made again by it:"
 
@@ -58,9 +59,8 @@ _DAY: Final = f"""CASE WHEN entry.spent_on LIKE '____-__-__%'
     AND date(substr(entry.spent_on, 1, 10)) IS NOT NULL
     THEN substr(entry.spent_on, 1, 10) ELSE date(entry.time_create, {_ZONE}) END"""
 
-# Of an item that has left, its last parent leads to the project.
-_FROM_ENTRY: Final = f"""CASE WHEN EXISTS (SELECT 1 FROM ({PLACES}) WHERE guid = spent.item_guid)
-      THEN spent.item_guid ELSE {_last_known("parent_guid", "spent.item_guid")} END"""
+# Of an item that has left, its last parent leads to the project, which may have left as well.
+_FROM_ENTRY: Final = first_there("spent.item_guid", partial(_last_known, "parent_guid"))
 
 _TIME_BY_DAY: Final = f"""SELECT spent.day, spent.user_id, {NAME} AS user_name, spent.item_guid,
   coalesce({title_of("spent.item_guid")},
