@@ -17,6 +17,8 @@ from typing import Any, Final, Literal, TypeAlias
 from hisync.api.dates import decode_date
 from hisync.items import (
     DATE_TYPES,
+    MOST_MINUTES,
+    SPENT,
     Field,
     FieldType,
     Item,
@@ -175,13 +177,15 @@ def _decode_int(_field: Field, raw: Any, _reading: _Reading) -> int | None:
     return raw if type(raw) is int and raw in _INT64 else decode_integer(raw)
 
 
-def _decode_minutes(_field: Field, raw: Any, reading: _Reading) -> int:
-    if type(raw) is int and reading.time_unit == "minutes" and abs(raw) <= _EXACT:
+def _decode_minutes(field: Field, raw: Any, reading: _Reading) -> int:
+    # More than one entry can have is no sum of entries either.
+    most = MOST_MINUTES if field.column == SPENT else _EXACT
+    if type(raw) is int and reading.time_unit == "minutes" and abs(raw) <= most:
         return raw
     amount = float(raw) if isinstance(raw, str) else raw
     if isinstance(amount, bool) or not isinstance(amount, int | float):
         raise ValueError("no amount of time")  # noqa: TRY004
-    if not abs(amount) <= _EXACT:  # neither is what is no number
+    if not abs(amount) <= most:  # neither is what is no number
         raise ValueError("no amount of time")
     if reading.time_unit == "hours":
         return round(amount * 60)

@@ -20,7 +20,7 @@ from hisync.change import Change
 from hisync.comment import COMMENTS
 from hisync.endings import block, end, reject
 from hisync.engine import Engine
-from hisync.items import MOST_MINUTES, SPENT, Values, derived_guid
+from hisync.items import MOST_MINUTES, SPENT, Values, derived_guid, fields_of
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
@@ -31,6 +31,7 @@ from hisync.mirror.time_entries import Cells, before_changes, counted
 from hisync.plan.proof import end_changes
 
 _READ_ONLY: Final = ("source", "time_create")
+_WIRE: Final = fields_of("tasks")[SPENT].wire
 _NOT_THERE_YET: Final = "its item is not on hiTask yet"
 
 
@@ -262,13 +263,32 @@ def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
 def _within_bounds(
     engine: Engine, connection: Connection, left: dict[str, list[Change]]
 ) -> dict[str, list[Change]]:
-    """Refuse what takes more time from an item than it has, or brings it to more than there is."""
+    """Refuse what takes more time from an item than it has, or brings it to more than there is.
+
+    And what is to be added to a total that can't be read: sent, it would go over that one.
+    """
+    for item, total in _unread_totals(connection, left).items():
+        reason = f"{_WIRE} = {total!r} of its item on hiTask can't be read, so nothing can be added"
+        reject_entries(engine, connection, left.pop(item), reason)
     sums = time_entries.sums(connection, left)
     for item in [guid for guid in left if not 0 <= sums.get(guid, 0) <= MOST_MINUTES]:
         below = sums.get(item, 0) < 0
         much = "less than no time" if below else "more time than anyone can have spent"
         reject_entries(engine, connection, left.pop(item), f"it would leave its item with {much}")
     return left
+
+
+def _unread_totals(connection: Connection, items: Iterable[str]) -> dict[str, Any]:
+    """hiTask's totals of these items that are no amount of time."""
+    known = bases.load_bases(connection, items)
+    local = rows.load_every(connection, [(base.table, base.guid) for base in known.values()])
+    unread = {}
+    for base in known.values():
+        row = local.get((base.table, base.guid))
+        extra = bases.base_values(base, row.values if row else None).get("extra") or {}
+        if extra.get(_WIRE):  # an empty text is no total
+            unread[base.guid] = extra[_WIRE]
+    return unread
 
 
 def _entries_of(connection: Connection, item_guid: str) -> list[Change]:

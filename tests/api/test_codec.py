@@ -165,6 +165,7 @@ def test_lenient_values(column: str, raw: object, value: object) -> None:
         ("time_est", "nan"),
         ("time_est", float("inf")),
         ("time_est", 10**400),
+        ("time_spent", 10**9 + 1),
     ],
 )
 def test_an_unexpected_value_leaves_its_column_empty_and_is_kept(wire: str, raw: object) -> None:

@@ -99,6 +99,32 @@ def test_more_time_than_there_is_is_refused(world: World, theirs: int, many: int
     adds_up(world)
 
 
+@pytest.mark.parametrize("theirs", [5 * MOST_MINUTES, "1 h 30"])
+def test_a_total_that_is_no_time_is_neither_counted_nor_gone_over(
+    world: World, theirs: object
+) -> None:
+    number = task(world, spent=30)
+    colleague_adds(world, number, 10)
+    world.service.model.item(number).put("time_spent", theirs)
+    world.sync()
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sql("UPDATE tasks SET priority = 10000 WHERE guid = ?", TASK)
+    world.sync()
+    assert states(world) == [("insert", "rejected")]
+    reason = f"time_spent = {theirs!r} of its item on hiTask can't be read"
+    assert reason in world.one("SELECT error FROM change_log WHERE row_guid = ?", ENTRY)["error"]
+    assert world.service.model.item(number).get("time_spent") == theirs
+    assert [e["minutes"] for e in entries(world)] == [-30, 30]
+    world.service.model.item(number).put("time_spent", "")
+    colleague_adds(world, number, 10)
+    world.service.model.item(number).put("time_spent", "")
+    world.sync()
+    world.sql(LOG, ENTRY, TASK, 45)
+    world.sync()
+    assert spent(world, number) == 45
+    adds_up(world)
+
+
 def test_a_refused_edit_leaves_a_column_of_ones_own_alone(world: World) -> None:
     task(world)
     world.sql("ALTER TABLE time_entries ADD COLUMN invoice TEXT")
