@@ -271,11 +271,32 @@ def _within_bounds(
         reason = f"{_WIRE} = {total!r} of its item on hiTask can't be read, so nothing can be added"
         reject_entries(engine, connection, left.pop(item), reason)
     sums = time_entries.sums(connection, left)
-    for item in [guid for guid in left if not 0 <= sums.get(guid, 0) <= MOST_MINUTES]:
-        below = sums.get(item, 0) < 0
-        much = "less than no time" if below else "more time than anyone can have spent"
-        reject_entries(engine, connection, left.pop(item), f"it would leave its item with {much}")
+    for item in [guid for guid in left if not _is_possible(sums.get(guid, 0))]:
+        left[item] = _refuse_impossible(engine, connection, item, sums.get(item, 0), left[item])
+    return {item: log for item, log in left.items() if log}
+
+
+def _refuse_impossible(
+    engine: Engine, connection: Connection, item: str, total: int, log: Sequence[Change]
+) -> list[Change]:
+    """Refuse the entries of an item that can't be, each after those before it; return the rest."""
+    by_entry = sorted(_by_entry(log).values(), key=lambda entry_log: entry_log[-1].seq)
+    moves = [_added(connection, entry_log).get(item, 0) for entry_log in by_entry]
+    total -= sum(moves)
+    left: list[Change] = []
+    for entry_log, minutes in zip(by_entry, moves, strict=True):
+        if _is_possible(total + minutes):
+            total += minutes
+            left += entry_log
+        else:
+            below = total + minutes < 0
+            much = "less than no time" if below else "more time than anyone can have spent"
+            reject_entries(engine, connection, entry_log, f"it would leave its item with {much}")
     return left
+
+
+def _is_possible(total: int) -> bool:
+    return 0 <= total <= MOST_MINUTES
 
 
 def _unread_totals(connection: Connection, items: Iterable[str]) -> dict[str, Any]:

@@ -82,6 +82,19 @@ def test_what_is_no_time_is_refused(world: World, values: tuple[str, str], reaso
     adds_up(world)
 
 
+@pytest.mark.parametrize("wrong", [-500, MOST_MINUTES])
+def test_an_entry_that_can_not_be_takes_no_other_with_it(world: World, wrong: int) -> None:
+    number = task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, wrong)
+    for minutes in (20, -5):
+        world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, ?)", TASK, minutes)
+    world.sync()
+    assert states(world) == [("insert", "rejected"), ("insert", "done"), ("insert", "done")]
+    assert [e["minutes"] for e in entries(world)] == [-5, 20, 30]
+    assert spent(world, number) == 45
+    adds_up(world)
+
+
 @pytest.mark.parametrize("theirs", [0, 10])
 @pytest.mark.parametrize("many", [1, 2])
 def test_more_time_than_there_is_is_refused(world: World, theirs: int, many: int) -> None:
