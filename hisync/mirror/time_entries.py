@@ -33,12 +33,14 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from hisync.change import Change
-from hisync.items import MOST_MINUTES, SPENT
+from hisync.items import MOST_MINUTES, SPENT, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.base import rows_among
+from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.tables import ITEM_TABLES, change_log, time_entries
 
 TABLE: Final = time_entries.name
+_CHANGED: Final = fields_of("tasks")["time_last_update"]
 
 Cells = Mapping[str, Any]
 """The raw cells of an entry, by column."""
@@ -213,7 +215,16 @@ def unsettled(connection: Connection, table: str, guids: Sequence[str]) -> list[
     """Which of these items of a table have totals that their entries don't add up to."""
     query = _unsettled(connection.dialect.name, table)
     rows = rows_among(connection, query, ITEM_TABLES[table].c.guid, guids)
-    return [Unsettled(*row.values()) for row in rows]
+    return [Unsettled(row["guid"], row["missing"], _moment(row["changed"])) for row in rows]
+
+
+def _moment(cell: Any) -> datetime | None:
+    """When an item changed; people may have written anything there."""
+    try:
+        moment: datetime | None = decode_cell(_CHANGED, cell)
+    except UnreadableCellError:
+        return None
+    return moment
 
 
 def unsettled_guids(connection: Connection, table: str) -> list[str]:
@@ -232,7 +243,8 @@ def _unsettled(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
         .correlate(ITEM_TABLES[table])
         .scalar_subquery()
     )
-    query = select(item.guid, (spent - entries).label("missing"), item.time_last_update)
+    changed = dialects.named(dialect).raw(item[_CHANGED.column]).label("changed")
+    query = select(item.guid, (spent - entries).label("missing"), changed)
     return query.where(spent != entries)
 
 

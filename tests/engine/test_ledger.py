@@ -286,6 +286,18 @@ def test_an_entry_that_is_tried_again_keeps_its_day(world: World) -> None:
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.parametrize("written", ["'soon'", "x'ff'"])
+def test_time_is_seen_on_an_item_whose_date_can_not_be_read(world: World, written: str) -> None:
+    number = task(world, spent=30)
+    world.sql(f"UPDATE tasks SET time_last_update = {written} WHERE guid = ?", TASK)
+    colleague_adds(world, number, 10)
+    world.sync()
+    assert [e["minutes"] for e in entries(world)] == [10, 30]
+    assert "read-only" in world.one("SELECT error FROM change_log WHERE op = 'update'")["error"]
+    adds_up(world)
+
+
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("cells", "said", "kept"),
     [
