@@ -257,7 +257,10 @@ def _left_out(
 def day_of(engine: Engine, memory: state.EngineState, moment: datetime) -> date:
     """The day that a UTC instant is on, in the account's time zone."""
     zone = engine.rules.zone or memory.zone
-    return moment.replace(tzinfo=UTC).astimezone(zone).date()
+    try:
+        return moment.replace(tzinfo=UTC).astimezone(zone).date()
+    except OverflowError:
+        return moment.date()  # the first and the last day of the calendar
 
 
 def _within_bounds(

@@ -6,12 +6,15 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from hisync.deciding.discarding import discard_changes
 from hisync.deciding.retrying import retry_changes
+from hisync.mirror import state
 from hisync.sandbox import LOGIN, Fault
+from hisync.timekeeping.ledger import day_of
 from tests.engine import talk
 from tests.engine.minutes import (
     ENTRY,
@@ -283,6 +286,19 @@ def test_an_entry_that_is_tried_again_keeps_its_day(world: World) -> None:
     assert spent(world, number) == 45
     assert str(entries(world)[0]["spent_on"])[:10] == "2026-03-01"
     adds_up(world)
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("moment", "zone"),
+    [(datetime(1, 1, 1), "America/New_York"), (datetime(9999, 12, 31, 23), "Asia/Tokyo")],
+)
+def test_the_ends_of_the_calendar_are_days(world: World, moment: datetime, zone: str) -> None:
+    """Some services write the first of all dates for none."""
+    world.change_rules(zone=ZoneInfo(zone))
+    with world.engine.mirror.reading() as connection:
+        memory = state.load(connection)
+    assert day_of(world.engine, memory, moment) == moment.date()
 
 
 @pytest.mark.sqlite_only
