@@ -15,10 +15,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from hisync.items import DATE_TYPES, Item, Value, Values, fields_of, same_value
+from hisync.items import DATE_TYPES, SPENT, Item, Value, Values, fields_of, same_value
 from hisync.mirror.base import Base, chunks
 from hisync.mirror.places import load_raw
 from hisync.mirror.rows import LocalRow, load_rows
+from hisync.timekeeping.ledger import unsent_minutes
 from hisync.verifying.misfits import Pair, Survey
 
 UNVERSIONED: Final = frozenset({"permission", "shared", "unread", "last_comment_id", "extra"})
@@ -90,7 +91,7 @@ class Comparison:
 
 def compare(connection: Connection, surveyed: Survey) -> Comparison:
     """Hold every row against its item."""
-    found = Comparison()
+    found, spending = Comparison(), unsent_minutes(connection).keys()
     by_table: dict[str, dict[str, Pair]] = {}
     for pair in surveyed.pairs:
         if pair.place is not None:
@@ -98,12 +99,19 @@ def compare(connection: Connection, surveyed: Survey) -> Comparison:
     for table, pairs in by_table.items():
         for chunk in chunks(pairs):
             for guid, row in load_rows(connection, table, chunk).items():
-                _compare_row(connection, surveyed, pairs[guid], row, found)
+                waiting = _waiting_columns(surveyed, pairs[guid], row)
+                waiting |= {SPENT} if guid in spending else set()  # no change of the row says so
+                _compare_row(connection, surveyed, pairs[guid], row, waiting, found)
     return found
 
 
 def _compare_row(
-    connection: Connection, surveyed: Survey, pair: Pair, row: LocalRow, found: Comparison
+    connection: Connection,
+    surveyed: Survey,
+    pair: Pair,
+    row: LocalRow,
+    waiting: set[str],
+    found: Comparison,
 ) -> None:
     item = pair.item
     if _is_newer(item, pair.base, row):
@@ -112,7 +120,6 @@ def _compare_row(
     moment = item.values.get("time_last_update")
     if moment is not None:
         found.pulled_until = max(moment, found.pulled_until or moment)
-    waiting = _waiting_columns(surveyed, pair, row)
     if item.table != row.table:
         found.moved.append(pair)
     theirs = surveyed.identities.values_of(item)

@@ -15,6 +15,7 @@ from hisync.deciding.retrying import retry_changes
 from hisync.mirror import state
 from hisync.sandbox import LOGIN, Fault
 from hisync.timekeeping.ledger import day_of
+from hisync.verifying.verify import verify
 from tests.engine import talk
 from tests.engine.minutes import (
     ENTRY,
@@ -117,6 +118,15 @@ def test_what_needs_no_request_makes_none(world: World) -> None:
     assert world.writes() == []
     assert states(world)[-1] == ("update", "done")
     adds_up(world)
+
+
+def test_time_that_waits_is_no_difference(world: World) -> None:
+    task(world, spent=30)
+    world.sql(LOG, ENTRY, TASK, 45)
+    for _ in range(2):  # before and after it is folded into the base
+        found = verify(world.engine)
+        assert (found.differences, found.waiting) == (0, {"pending": 1})
+        world.sync(pull_only=True)
 
 
 @pytest.mark.sqlite_only
