@@ -30,8 +30,13 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 def print_json(report: Report) -> None:
     """Print the rows as a list of objects, every text as it is."""
     rows = [{name: row[name] for name in report.columns} for row in report.rows]
-    text = json.dumps(rows, indent=2, ensure_ascii=False, default=lambda when: when.isoformat())
+    text = json.dumps(rows, indent=2, ensure_ascii=False, default=_json_cell)
     _print(text + "\n")
+
+
+def _json_cell(value: date | bytes) -> str:
+    """A date, or bytes that somebody wrote in place of a text or a number, for JSON."""
+    return value.hex() if isinstance(value, bytes) else value.isoformat()
 
 
 def print_csv(report: Report) -> None:

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from hisync.cli.report_formats import print_json
+from hisync.reports import Report
 from hisync.sandbox import Model, running
 from hisync.sandbox.records import Item
 from tests.cli.conftest import Done, Site
@@ -382,6 +384,13 @@ def test_nothing_to_report_is_said(team: Site) -> None:
     assert team.run(*never).stdout == "nothing to report\n"
     assert team.run(*never, "--format", "json").stdout == "[]\n"
     assert team.run(*never, "--format", "csv").stdout.startswith("day,user_id,user_name,")
+
+
+def test_bytes_in_a_cell_are_said_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of an UPDATE that the next sync will refuse."""
+    row = {"title": b"\x61\xff", "due_date": TODAY}
+    print_json(Report(("title", "due_date"), [row], {}))
+    assert json.loads(capsys.readouterr().out) == [{"title": "61ff", "due_date": TODAY.isoformat()}]
 
 
 @pytest.mark.parametrize("name", ["time", "progress", "assigned"])
