@@ -142,8 +142,11 @@ class Deciders(Actor):
 
     def _row(self, of: Row) -> Row | None:
         """The row that a change or a conflict is about."""
-        query = f"SELECT * FROM {of['table_name']} WHERE guid = ?"
-        return next(iter(self.sim.sql(query, of["row_guid"])), None)
+        table = of["table_name"]
+        # An item that was converted since is in another table, and still the one.
+        tables = [table, *TABLES] if table in TABLES else [table]
+        found = (self.sim.sql(f"SELECT * FROM {t} WHERE guid = ?", of["row_guid"]) for t in tables)
+        return next((rows[0] for rows in found if rows), None)
 
     def _discarded(self, change: Row, before: Row | None) -> None:
         guid, table, after = change["row_guid"], change["table_name"], self._row(change)
