@@ -13,7 +13,8 @@ every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Column, Connection, Table
@@ -79,7 +80,8 @@ def missing_triggers(connection: Connection) -> list[str]:
     return sorted(name for name, sql in capture_triggers().items() if installed.get(name) != sql)
 
 
-def capture_triggers() -> dict[str, str]:
+@cache
+def capture_triggers() -> Mapping[str, str]:
     """Every capture trigger's statement by its name."""
     made: list[tuple[str, str]] = []
     for name, table in EDITED_TABLES.items():
