@@ -38,14 +38,17 @@ class Finding:
         what: its name.
         text: how it is, or how to mend it.
         fault: the exit code that what is wrong with it leads to, DONE where all is well.
+        warns: whether it should be mended although everything works.
     """
 
     what: str
     text: str
     fault: ExitCode = ExitCode.DONE
+    warns: bool = False
 
     def __str__(self) -> str:
-        return f"{'FAIL' if self.fault else 'ok  '} {self.what}: {self.text}"
+        mark = "FAIL" if self.fault else "warn" if self.warns else "ok  "
+        return f"{mark} {self.what}: {self.text}"
 
 
 def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
@@ -73,7 +76,7 @@ def _configuration(config: Config) -> Finding:
     warnings = security_warnings(config)
     where = config.file or "no file: defaults and environment"
     if warnings:
-        return Finding("config", "; ".join(warnings), ExitCode.USAGE)
+        return Finding("config", "; ".join(warnings), warns=True)
     return Finding("config", str(where))
 
 

@@ -221,6 +221,9 @@ def test_a_configuration_that_others_can_read_is_told(site: Site) -> None:
     config = site.folder / "config.toml"
     config.chmod(0o644)
     assert f"chmod 600 {config}" in site.run("status").stdout
+    checked = site.run("check")
+    assert checked.returncode == 0  # nothing fails for it: `sync` and `run` go on as well
+    assert re.search("^warn config: .*chmod 600", checked.stdout)
 
 
 def test_without_a_configuration_it_says_how_to_begin(site: Site) -> None:
