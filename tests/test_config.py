@@ -426,6 +426,14 @@ def test_an_unknown_variable_is_a_fault(variable: str, hint: str) -> None:
     assert hint in line
 
 
+def test_what_kubernetes_says_of_a_service_is_no_fault() -> None:
+    told = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_METRICS", "PORT", "PORT_9464_TCP_ADDR")
+    environ = {f"HISYNC_{name}": "tcp://10.0.0.1:9464" for name in told}
+    assert load_config(None, {**environ, "HISYNC_HITASK__LOGIN": "me"}).hitask.login == "me"
+    with pytest.raises(ConfigurationError, match="HISYNC_PORTS"):
+        load_config(None, {"HISYNC_PORTS": "9464"})
+
+
 def test_all_faults_are_reported_together(write: Write) -> None:
     path = write(
         f'[hitask]\npassword = "{SECRET}"\npassword_file = "p"\n'

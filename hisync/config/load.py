@@ -32,6 +32,12 @@ from hisync.errors import ConfigurationError
 SYSTEM_CONFIG: Final = Path("/etc/hisync/config.toml")
 
 _CONFIG_VARIABLE: Final = "HISYNC_CONFIG"
+_SERVICE_LINK: Final = re.compile(
+    r"HISYNC_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
+"""What Kubernetes gives a container where a Service is called `hisync` (environment variables in
+its documentation of Services)."""
+
 _FIELDS_PREFIX: Final = variable_of("conflicts", "fields") + "__"
 _PAIRS: Final = (("password", "password_file"), ("api_key", "api_key_file"))
 
@@ -187,7 +193,7 @@ def _lay_environment_over(
             column = name.removeprefix(_FIELDS_PREFIX).lower()
             _set(data, ("conflicts", "fields", column), environ[name])
             origins.variables[f"conflicts.fields.{column}"] = name
-        elif name != _CONFIG_VARIABLE:
+        elif name != _CONFIG_VARIABLE and not _SERVICE_LINK.fullmatch(name):
             faults.append(unknown_variable(name))
 
 
