@@ -27,7 +27,12 @@ text never holds a secret: no URL, no header, no query string.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
+from typing import Final
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk, or one's share of it, is full."""
 
 
 class HisyncError(Exception):
@@ -69,8 +74,9 @@ class FullError(MirrorError):
 class LockedError(MirrorError):
     """Another hisync process holds the mirror; `pid` is its process, None when unknown."""
 
-    def __init__(self, message: str, pid: int | None) -> None:
-        super().__init__(message)
+    def __init__(self, pid: int | None, message: str = "") -> None:
+        named = f"another hisync (process {pid or 'unknown'}) is working on this mirror"
+        super().__init__(message or named)
         self.pid = pid
 
 

@@ -6,7 +6,6 @@ Public: `Connection`, `Grant`, `Settle`, `TIMEOUTS`, `LOOPBACK`.
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
 import time
@@ -30,6 +29,7 @@ from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import silence_http_loggers
 from hisync.api.turns import Turns
 from hisync.errors import (
+    NO_ROOM,
     ConfigurationError,
     FullError,
     HisyncError,
@@ -56,7 +56,6 @@ _NEVER_SENT: Final = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Final = {"accept": "application/json", "user-agent": "hisync"}
 
@@ -221,7 +220,7 @@ class Connection:
             return HisyncError(f"{request.method} {path} can't be sent ({type(error).__name__})")
         except OSError as error:  # of the file that a long answer is kept in
             where = f" in {self.folder}" if self.folder else ""
-            kind = FullError if error.errno in _NO_ROOM else MirrorError
+            kind = FullError if error.errno in NO_ROOM else MirrorError
             reason = f"hiTask's answer can't be kept{where}: {error.strerror or error}"
             return kind(f"{reason} (make room there, or rights to write: nothing was lost)")
         answer = read_answer(response, body, now=self._now(), redact=self.secrets.redact)

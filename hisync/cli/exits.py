@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import sys
@@ -10,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import typer
 
 from hisync.errors import (
+    NO_ROOM,
     BusyError,
     ConfigurationError,
     HisyncError,
@@ -26,8 +26,6 @@ from hisync.errors import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ExitCode(IntEnum):
@@ -76,7 +74,7 @@ def reporting() -> Iterator[None]:
             print(f"{prefix}{line}", file=sys.stderr)  # noqa: T201 - the command line's own words
         raise typer.Exit(exit_code_of(error)) from None
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         text = f"hisync: {error.strerror}: make room for the output, then try again"
         print(text, file=sys.stderr)  # noqa: T201

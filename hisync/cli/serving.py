@@ -174,8 +174,7 @@ def _name_the_first(config: Config) -> None:
     with suppress(MirrorError), open_configured(config) as mirror:
         pid = mirror.holder()
     if pid is not None:
-        named = f"process {pid or 'unknown'}"
-        raise LockedError(f"another hisync ({named}) is working on this mirror", pid or None)
+        raise LockedError(pid or None)
 
 
 def _open_patiently(

@@ -208,7 +208,7 @@ def _preview_lines(planned: Preview) -> Iterator[str]:
     for seq, reason in planned.refused.items():
         yield f"would reject change {seq}: {reason}"
     if planned.held:
-        yield (f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour")
+        yield f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour"
     if not planned.steps and not planned.comments:
         yield "would send nothing"
     if planned.histories:

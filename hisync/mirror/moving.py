@@ -91,7 +91,7 @@ def _named(mirror: Mirror) -> Iterator[None]:
         yield
     except LockedError as error:
         text = f"{mirror.name}: {error}: stop it, then move the mirror"
-        raise LockedError(text, error.pid) from None
+        raise LockedError(error.pid, text) from None
 
 
 def _finished_before(target: Mirror, memory: state.EngineState) -> Moved:

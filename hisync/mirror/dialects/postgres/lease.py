@@ -73,9 +73,7 @@ class LeaseLock:
                 self._drop()
         if not taken:
             pid = self.holder() if locked_by is None else locked_by
-            raise LockedError(
-                f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
-            )
+            raise LockedError(pid)
         self._released.clear()
         threading.Thread(target=self._renew, name="lease", daemon=True).start()
 

@@ -38,9 +38,7 @@ class AdvisoryLock:
         leased_to = lease.load_holder(self._engine)
         if leased_to is not None or not self._take():
             pid = self.holder()
-            raise LockedError(
-                f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
-            )
+            raise LockedError(pid)
         self._wanted = True
 
     def release(self) -> None:

@@ -36,9 +36,7 @@ class FileLock:
         except OSError:
             pid = _read_pid(descriptor)
             os.close(descriptor)
-            raise LockedError(
-                f"another hisync (process {pid or 'unknown'}) is working on this mirror", pid
-            ) from None
+            raise LockedError(pid) from None
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
