@@ -29,7 +29,7 @@ def decode_date(text: str, *, day: bool = False) -> datetime:
         # As nearly all are, and an account has many: a zone in each would take twice as long.
         local = datetime.fromisoformat(text[:-_OFFSET])
         if local.tzinfo is None:
-            return _shifted(local, offset, text)
+            return _shifted(local, offset, text) if offset else local
     read = datetime.fromisoformat(text.strip())
     if day:
         return datetime(read.year, read.month, read.day)  # noqa: DTZ001 - a day has no zone

@@ -8,7 +8,7 @@ Public: `decode_item`, `decode_integer`, `TimeUnit`, `Report`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -74,24 +74,27 @@ def decode_item(
     if number is None:
         raise ValueError("an item without an id")
     reading = _Reading(_or(False, _decode_bool, wire.get("is_all_day")), time_unit, report)
-    unreadable: dict[str, Any] = {}
-    category = _decode_category(wire.get("category"), unreadable, report)
-    columns, known = _columns_of(table_of_category(category))
-    extra = {k: v for k, v in wire.items() if v is not None and k not in known} | unreadable
-    values: dict[str, Value] = {}
+    extra: dict[str, Any] = {}
+    category = _decode_category(wire.get("category"), extra, report)
+    by_name, empty = _known(table_of_category(category))
+    values = dict(empty)
     # Most of what a large account takes is spent in this loop.
-    for column, name, decode, field, empty, same in columns:
-        raw = wire.get(name)
+    for name, raw in wire.items():
         if raw is None:
-            values[column] = empty
-        elif type(raw) is same:
-            values[column] = raw
-        else:
-            try:
-                values[column] = decode(field, raw, reading)
-            except ValueError:
-                values[column] = empty
+            continue
+        known = by_name.get(name)
+        if known is None:
+            if name not in _IDENTITY:
                 extra[name] = raw
+            continue
+        column, decode, field, same = known
+        if type(raw) is same and (same is not int or raw in _INT64):
+            values[column] = raw
+            continue
+        try:
+            values[column] = decode(field, raw, reading)
+        except ValueError:
+            extra[name] = raw
     if "category" in values:
         values["category"] = category
     values["extra"] = extra or None
@@ -172,11 +175,6 @@ def _decode_when(field: Field, raw: Any, reading: _Reading) -> datetime | None:
     return decode_date(raw, day=reading.day and field.type in DATE_TYPES)
 
 
-def _decode_int(_field: Field, raw: Any, _reading: _Reading) -> int | None:
-    # What nearly all are is not worth a second call.
-    return raw if type(raw) is int and raw in _INT64 else decode_integer(raw)
-
-
 def _decode_minutes(field: Field, raw: Any, reading: _Reading) -> int:
     # More than one entry can have is no sum of entries either.
     most = MOST_MINUTES if field.column == SPENT else _EXACT
@@ -215,8 +213,8 @@ def _decode_json(field: Field, raw: Any, _reading: _Reading) -> Value:
 
 _DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, _Reading], Value]]] = {
     FieldType.TEXT: _decode_text,
-    FieldType.INT: _decode_int,
-    FieldType.ID: lambda field, raw, reading: _decode_int(field, raw, reading) or None,
+    FieldType.INT: lambda _field, raw, _reading: decode_integer(raw),
+    FieldType.ID: lambda _field, raw, _reading: decode_integer(raw) or None,
     FieldType.BOOL: lambda _field, raw, _reading: _decode_bool(raw),
     FieldType.INSTANT: _decode_when,
     FieldType.START_DATE: _decode_when,
@@ -226,24 +224,25 @@ _DECODERS: Final[Mapping[FieldType, Callable[[Field, Any, _Reading], Value]]] = 
     FieldType.JSON: _decode_json,
 }
 
-_Column: TypeAlias = tuple[
-    str, str, Callable[[Field, Any, _Reading], Value], Field, Value, type | None
-]
-"""Column, wire name, decoder, field, its empty value, and the type that needs no decoding."""
+_SAME: Final[Mapping[FieldType, type]] = {
+    FieldType.TEXT: str,
+    FieldType.BOOL: bool,
+    FieldType.INT: int,
+}
+"""What a value is in Python that needs no decoding."""
+
+_Known: TypeAlias = tuple[str, Callable[[Field, Any, _Reading], Value], Field, type | None]
+"""Column, decoder, field, and the type that needs no decoding, of a name of the wire."""
 
 
 @cache
-def _columns_of(table: str) -> tuple[Sequence[_Column], frozenset[str]]:
-    """The columns of a table that the wire fills, and the wire's names that `extra` leaves out."""
-    columns = [
-        (column, f.wire, _DECODERS[f.type], f, f.empty, _same_type(f))
-        for column, f in fields_of(table).items()
-        if f.wire
-    ]
-    return columns, _IDENTITY | {name for _, name, *_ in columns}
-
-
-def _same_type(field: Field) -> type | None:
-    if field.type is FieldType.BOOL:
-        return bool
-    return str if field.type is FieldType.TEXT and field.column != "parent_guid" else None
+def _known(table: str) -> tuple[Mapping[str, _Known], Mapping[str, Value]]:
+    """What the wire's names mean in a table, and the values of an item that says nothing."""
+    fields = fields_of(table)
+    known = {
+        f.wire: (column, _DECODERS[f.type], f, _SAME.get(f.type))
+        for column, f in fields.items()
+        if f.wire and f.column != "category"
+    }
+    known["parentGuid"] = (*known["parentGuid"][:3], None)  # whose case says nothing
+    return known, {column: f.empty for column, f in fields.items() if f.wire}

@@ -1,15 +1,16 @@
 """Rows of the item tables: read raw and decoded cell by cell, written in sets.
 
-Public: `LocalRow`, `load_rows`, `load_every`, `insert_rows`, `set_cells`, `delete_rows`,
-`children_of`, `parents_of`, `permissions_of`, `is_blank`, `count_rows`.
+Public: `LocalRow`, `load_rows`, `load_every`, `insert_rows`, `add_rows`, `set_cells`,
+`delete_rows`, `children_of`, `parents_of`, `permissions_of`, `is_blank`, `count_rows`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from hisync.items import Value, Values, fields_of
+from hisync.items import Item, Value, Values, fields_of
 from hisync.mirror import dialects
 from hisync.mirror.base import delete_among, rows_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell, decode_row
@@ -131,6 +132,25 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
         rows: each with `guid`, `id` and every column of the table.
     """
     dialects.of(connection).put_rows(connection, ITEM_TABLES[table], rows)
+
+
+def add_rows(connection: Connection, table: str, items: Iterable[Item]) -> None:
+    """Put the rows of items in that are in no table yet.
+
+    Raises:
+        IntegrityError: if one of them is.
+        DataError: if the database can't hold one of the cells.
+    """
+    columns, pick = _picking(table)
+    cells = ([item.guid, item.id, False, *pick(item.values)] for item in items)
+    dialects.of(connection).add_rows(connection, ITEM_TABLES[table], columns, cells)
+
+
+@cache
+def _picking(table: str) -> tuple[Sequence[str], Callable[[Values], tuple[Value, ...]]]:
+    """The columns of an item's row, and what picks those of its values out of them."""
+    values = [column for column in fields_of(table) if column != "archived"]
+    return ("guid", "id", "archived", *values), itemgetter(*values)
 
 
 def set_cells(connection: Connection, table: str, guid: str, values: Mapping[str, Value]) -> None:

@@ -24,6 +24,7 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.proof import VANISHED, was_deleted
 from hisync.pulling import bulk
 from hisync.pulling.adoption import adopt, learn_guid_habit
+from hisync.pulling.first import put_first
 from hisync.pulling.identity import Identities, identify
 from hisync.pulling.intruders import settle_intruders
 from hisync.pulling.merging import merge_row
@@ -61,23 +62,23 @@ def apply_items(
         spent: what was looked up about totals with lost answers, by the item's id.
     """
     many = len(items) > bulk.BATCH
-    blank = many and rows.is_blank(connection)  # then nothing is looked for
+    blank = not answering and rows.is_blank(connection)
     adopted = {}
-    if not answering:
+    if not answering and not blank:
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
-    with bulk.cheaply(connection) if many else nullcontext():
+    with bulk.cheaply(connection, blank=blank) if many else nullcontext():
         for batch in bulk.in_batches(connection, items, live):
-            found = identify(connection, batch, live, answering, adopted, blank=blank)
-            _report_duplicates(engine, found)
-            shown = _put_beside(connection, batch, found, answering or {})
-            if blank:
-                view = View(blank=True)
+            if blank and put_first(engine, connection, batch):
+                applied.changed += len(batch)
             else:
+                found = identify(connection, batch, live, answering, adopted)
+                _report_duplicates(engine, found)
+                shown = _put_beside(connection, batch, found, answering or {})
                 direct = bool(answering)
                 view = _load_view(engine, connection, shown, direct=direct, spent=spent or {})
-            _apply_batch(engine, connection, shown, view, applied)
+                _apply_batch(engine, connection, shown, view, applied)
             done += len(batch)
             if not answering:
                 engine.progress("applying", done, len(items))
@@ -116,8 +117,7 @@ def _apply_batch(
     view.writes.flush(connection, engine.clock.now())
     by_table: dict[str, list[str]] = {}
     for one in shown:
-        if not view.blank or one.values[SPENT]:
-            by_table.setdefault(one.item.table, []).append(one.guid)
+        by_table.setdefault(one.item.table, []).append(one.guid)
     settle(engine, connection, by_table, {one.guid for one in shown if one.base is not None})
     report_conflicts(engine.log, view.writes.conflicts)
     applied.changed += view.writes.rows_touched

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Final
 
@@ -22,12 +22,21 @@ BATCH: Final = 1000
 
 
 @contextmanager
-def cheaply(connection: Connection) -> Iterator[None]:
-    """What makes it cheaper to apply a great many items."""
+def cheaply(connection: Connection, *, blank: bool) -> Iterator[None]:
+    """What makes it cheaper to apply a great many items.
+
+    Args:
+        connection: the engine's write transaction.
+        blank: whether the mirror knew nothing before them.
+    """
+    dialect = dialects.of(connection)
     pausing = gc.isenabled()
     gc.disable()  # items hold no cycles, and to look for some in each takes a twelfth of the time
     try:
-        with dialects.of(connection).many_rows(connection):
+        with (
+            dialect.many_rows(connection),
+            dialect.unasked(connection) if blank else nullcontext(),
+        ):
             yield
     finally:
         if pausing:
@@ -53,8 +62,11 @@ def in_batches(
             and item.parent_id in live
             and item.values.get("parent_guid") is None
         }
+        if not children:
+            yield part
+            continue
         # A parent that the mirror knows, from before or from an earlier part, can be found.
-        known = load_bases_by_id(connection, set(children.values())) if children else {}
+        known = load_bases_by_id(connection, set(children.values()))
         behind = {number for number, parent in children.items() if parent not in known}
         late += [item for item in part if item.id in behind]
         yield [item for item in part if item.id not in behind]

@@ -55,8 +55,6 @@ def identify(
     live: Collection[int] | None,
     answering: Mapping[int, Intent] | None = None,
     adopted: Mapping[int, str] | None = None,
-    *,
-    blank: bool = False,
 ) -> Identities:
     """Find the row of each item.
 
@@ -67,11 +65,10 @@ def identify(
         answering: the writes that the items answer, by the item's id; each is the row of its
             write, whatever its guid.
         adopted: rows that items are by other evidence than their guid, by the item's id.
-        blank: whether the mirror held nothing before these items.
     """
-    by_id = {} if blank else load_bases_by_id(connection, (item.id for item in items))
+    by_id = load_bases_by_id(connection, (item.id for item in items))
     strangers = [item for item in items if item.id not in by_id]
-    former = {} if blank or answering else _former_keys(connection, strangers)
+    former = {} if answering else _former_keys(connection, strangers)
     named = {} if answering else former | dict(adopted or {})
     by_guid = load_bases(connection, {item.guid for item in strangers} | set(named.values()))
     guids = {number: base.guid for number, base in by_id.items()}

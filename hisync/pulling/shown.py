@@ -102,7 +102,6 @@ class View:
         had_holes: whether edits may have gone unseen.
         spent: what was looked up about totals with lost answers, by the item's id.
         waiting: the minutes that unsent entries add to items that have no row yet, by its key.
-        blank: whether the mirror held nothing before this answer, so that nothing was looked for.
         accepted: the rows whose write hiTask answered with OK but not with the item.
         writes: what is to be written.
     """
@@ -114,7 +113,6 @@ class View:
     had_holes: bool = False
     spent: Mapping[int, bool] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
-    blank: bool = False
     accepted: Collection[str] = ()
     writes: Writes = field(default_factory=Writes)
 

@@ -154,8 +154,34 @@ class Dialect(Protocol):
             rows: their values by column; one that is left out is empty.
         """
 
+    def add_rows(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[list[Any]],
+    ) -> None:
+        """Put rows in none of which is there yet.
+
+        Args:
+            connection: the engine's write transaction.
+            table: the table.
+            columns: those that are given; the others are empty.
+            rows: a value for each of these columns.
+
+        Raises:
+            IntegrityError: if one of them is there.
+            DataError: if the engine can't hold one of the values.
+        """
+
     def many_rows(self, connection: Connection) -> AbstractContextManager[None]:
         """What makes it cheaper to put in a great many rows, as long as it is entered."""
+
+    def unasked(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let a great many new rows of the engine's in without asking the triggers about each.
+
+        Where this is left by an exception, the transaction has to be rolled back.
+        """
 
     def fill(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put rows into any table, none of which is there yet.

@@ -7,6 +7,7 @@ items (`ledger`); `views` are the reports. Public: all that a `Dialect` has.
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
+from hisync.mirror.dialects.sqlite.bulk import add_rows as add_rows
 from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
 from hisync.mirror.dialects.sqlite.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.sqlite.bulk import count_on as count_on
@@ -23,6 +24,7 @@ from hisync.mirror.dialects.sqlite.bulk import row_order as row_order
 from hisync.mirror.dialects.sqlite.capture import install_capture as install_capture
 from hisync.mirror.dialects.sqlite.capture import missing_triggers as missing_triggers
 from hisync.mirror.dialects.sqlite.capture import refuse_edits as refuse_edits
+from hisync.mirror.dialects.sqlite.capture import unasked as unasked
 from hisync.mirror.dialects.sqlite.connection import ChangeWatch as ChangeWatch
 from hisync.mirror.dialects.sqlite.connection import leftover_mark as leftover_mark
 from hisync.mirror.dialects.sqlite.connection import mark as mark

@@ -2,7 +2,7 @@
 
 `put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
 does for each row of an `executemany` (names, types, processors) would be a third of a first
-mirror. Public: `insert`, `put_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
+mirror. Public: `insert`, `put_rows`, `add_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
 `count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from operator import itemgetter, methodcaller
 from typing import Any, Final
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Date,
     DateTime,
     Dialect,
     Table,
@@ -80,6 +82,43 @@ def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, A
         connection.exec_driver_sql(upsert.statement, cells)
 
 
+def add_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[list[Any]]
+) -> None:
+    """Put rows in none of which is there yet.
+
+    Args:
+        connection: the engine's write transaction.
+        table: the table.
+        columns: those that are given; the others are empty.
+        rows: a value for each of these columns.
+
+    Raises:
+        IntegrityError: if one of them is there.
+    """
+    statement, converters = _insertion(table, columns)
+    cells = []
+    for row in rows:
+        for place, convert in converters:
+            if row[place] is not None:
+                row[place] = convert(row[place])
+        cells.append(tuple(row))
+    if cells:
+        connection.exec_driver_sql(statement, cells)
+
+
+@cache
+def _insertion(
+    table: Table, columns: Sequence[str]
+) -> tuple[str, Sequence[tuple[int, Callable[[Any], str]]]]:
+    """The statement that takes these cells of one row, and what makes a cell of a value."""
+    converters = ((place, _converter(table.c[name])) for place, name in enumerate(columns))
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+        [(place, convert) for place, convert in converters if convert is not None],
+    )
+
+
 def _cells(upsert: _Upsert, row: Mapping[str, Any]) -> tuple[Any, ...]:
     whole = row if len(row) == len(upsert.empty) else {**upsert.empty, **row}
     cells = list(upsert.pick(whole))
@@ -109,6 +148,8 @@ def _upsert(table: Table, dialect: Dialect) -> _Upsert:
 def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
     if isinstance(column.type, Document):
         return _dump
+    if isinstance(column.type, Date):
+        return date.isoformat
     return _stored_date if isinstance(column.type, DateTime) else None
 
 

@@ -8,12 +8,14 @@ statement inside a trigger has a conflict clause, since the outer statement's wo
 
 The triggers of `time_entries` also keep the totals of the items (`ledger`). BEFORE triggers refuse
 every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
-`installed_triggers`, `install_capture`, `missing_triggers`, `refuse_edits`, `NOT_POSTING`.
+`installed_triggers`, `install_capture`, `unasked`, `missing_triggers`, `refuse_edits`,
+`NOT_POSTING`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
@@ -72,6 +74,20 @@ def refuse_edits(connection: Connection, message: str) -> None:
             )
             connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
             connection.exec_driver_sql(sql)
+
+
+@contextmanager
+def unasked(connection: Connection) -> Iterator[None]:
+    """Let a great many new rows of the engine's in without asking the triggers about each.
+
+    They are back before the transaction ends, and nobody else can write until then. Where this is
+    left by an exception, the transaction has to be rolled back.
+    """
+    for name in installed_triggers(connection):
+        if name.endswith("_insert"):
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    yield
+    install_capture(connection)
 
 
 def missing_triggers(connection: Connection) -> list[str]:

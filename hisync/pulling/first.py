@@ -1,0 +1,46 @@
+"""A first mirror: nothing is there that an item could be, belong to or meet, so nothing is asked.
+
+Most of what a large account takes is spent here. Public: `put_first`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError
+
+from hisync.engine import Engine
+from hisync.items import SPENT, Item
+from hisync.mirror import base as bases
+from hisync.mirror import rows
+from hisync.timekeeping.observed import observe_new
+
+
+def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> bool:
+    """Put items into a mirror that knew nothing before this answer.
+
+    Args:
+        engine: the rules and the clock.
+        connection: the engine's write transaction.
+        items: whole items.
+
+    Returns:
+        False if one of them can't be put there as it is: its parent is known by number alone, its
+        guid is another one's too, or the database can't hold one of its cells. Then nothing was
+        written, and each has to be looked at.
+    """
+    if any(i.parent_id is not None and i.values["parent_guid"] is None for i in items):
+        return False
+    by_table: dict[str, list[Item]] = {}
+    for item in items:
+        by_table.setdefault(item.table, []).append(item)
+    try:
+        with connection.begin_nested():
+            for table, own in by_table.items():
+                rows.add_rows(connection, table, own)
+                bases.add_bases(connection, table, own)
+    except (IntegrityError, DataError):
+        return False
+    observe_new(engine, connection, [item for item in items if item.values[SPENT]])
+    return True
