@@ -139,7 +139,6 @@ def add_rows(connection: Connection, table: str, items: Iterable[Item]) -> None:
 
     Raises:
         IntegrityError: if one of them is.
-        DataError: if the database can't hold one of the cells.
     """
     columns, pick = _picking(table)
     cells = ([item.guid, item.id, False, *pick(item.values)] for item in items)

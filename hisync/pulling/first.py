@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from hisync.engine import Engine
 from hisync.items import SPENT, Item
@@ -26,9 +26,8 @@ def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> 
         items: whole items.
 
     Returns:
-        False if one of them can't be put there as it is: its parent is known by number alone, its
-        guid is another one's too, or the database can't hold one of its cells. Then nothing was
-        written, and each has to be looked at.
+        False if one of them can't be put there as it is: its parent is known by number alone, or
+        its guid is another one's too. Then nothing was written, and each has to be looked at.
     """
     if any(i.parent_id is not None and i.values["parent_guid"] is None for i in items):
         return False
@@ -40,7 +39,7 @@ def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> 
             for table, own in by_table.items():
                 rows.add_rows(connection, table, own)
                 bases.add_bases(connection, table, own)
-    except (IntegrityError, DataError):
+    except IntegrityError:
         return False
     observe_new(engine, connection, [item for item in items if item.values[SPENT]])
     return True

@@ -171,7 +171,6 @@ class Dialect(Protocol):
 
         Raises:
             IntegrityError: if one of them is there.
-            DataError: if the engine can't hold one of the values.
         """
 
     def many_rows(self, connection: Connection) -> AbstractContextManager[None]:

@@ -92,14 +92,14 @@ def add_rows(
 
     Raises:
         IntegrityError: if one of them is there.
-        DataError: if PostgreSQL can't hold one of the values.
     """
     places = [n for n, name in enumerate(columns) if isinstance(table.c[name].type, Document)]
 
     def cells() -> Iterator[list[Any]]:
         for row in rows:
             for place in places:
-                row[place] = _json_cell(row[place])
+                if row[place] is not None:
+                    row[place] = dump_json(row[place])
             yield row
 
     _copy(connection, table, columns, cells())

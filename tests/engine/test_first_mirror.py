@@ -1,0 +1,142 @@
+"""A first mirror, which asks nothing of what it puts in, is the one that asks of everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from hisync.errors import MirrorError
+from hisync.items import derived_guid
+from hisync.pulling import apply, bulk, first
+from tests.engine.conftest import MakeWorld
+from tests.world import World
+
+BOTH = True
+
+KEPT = (
+    *("projects", "tasks", "events", "notes", "files", "other_items", "sync_base", "removed_rows"),
+    *("change_log", "conflicts"),
+)
+LEDGER = "SELECT item_guid, user_id, minutes, spent_on, source, time_create FROM time_entries"
+
+
+@pytest.fixture(autouse=True)
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty items are a great many: they come in batches of seven."""
+    monkeypatch.setattr(bulk, "BATCH", 7)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each batch could be put in as it is."""
+    told: list[bool] = []
+
+    def put_first(*args: Any) -> bool:
+        told.append(first.put_first(*args))
+        return told[-1]
+
+    monkeypatch.setattr(apply, "put_first", put_first)
+    return told
+
+
+def everything(world: World) -> dict[str, list[Any]]:
+    """Every row but for the keys that the mirror makes up."""
+    found = {t: world.sql(f"SELECT * FROM {t} ORDER BY 1, 2, 3") for t in KEPT}
+    return found | {"time_entries": world.sql(f"{LEDGER} ORDER BY 1, 3")}
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch, world: World) -> dict[str, list[Any]]:
+    """The mirror of a world for whose items everything was asked."""
+    with monkeypatch.context() as patch:
+        patch.setattr(apply, "put_first", lambda *_: False)
+        world.sync()
+    return everything(world)
+
+
+def twins(world: World, first: int, second: int) -> str:
+    """Give an item of the answer the guid of another one; the key that it gets here."""
+    live = list(world.service.model.store.live.values())
+    live[second].guid = live[first].guid
+    return derived_guid("item", live[second].id)
+
+
+@pytest.mark.core
+def test_it_is_the_same_mirror(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, asked: list[bool]
+) -> None:
+    world, other = new_world(), new_world()
+    assert world.sync().pulled == 40
+    assert asked == [True] * 6
+    assert everything(world) == looked_at(monkeypatch, other)
+    assert any(row["time_spent_minutes"] for row in world.sql("SELECT * FROM tasks"))
+    assert world.sync(full=True).pulled == 0
+
+
+@pytest.mark.core
+def test_a_guid_of_two_items(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, asked: list[bool]
+) -> None:
+    world, other = new_world(), new_world()
+    keys = {twins(one, *two) for one in (world, other) for two in ((3, 20), (30, 31))}
+    assert world.sync().pulled == 40
+    assert asked.count(False) == 2
+    assert everything(world) == looked_at(monkeypatch, other)
+    bases = [row["guid"] for row in world.sql("SELECT guid FROM sync_base")]
+    assert len(bases) == 40
+    assert keys < set(bases)
+
+
+@pytest.mark.core
+def test_what_a_database_can_not_hold(new_world: MakeWorld, asked: list[bool]) -> None:
+    world = new_world()
+    item = next(i for i in world.service.model.store.live.values() if i.category == 1)
+    item.put("title", "before\0after")
+    item.put("tags", ["a\0b"])
+    assert world.sync().pulled == 40
+    assert asked == [True] * 6
+    nul = "\ufffd" if world.backend == "postgresql" else "\0"
+    row = world.one("SELECT title, tags FROM tasks WHERE guid = ?", item.guid)
+    assert (row["title"], orjson.loads(row["tags"])) == (f"before{nul}after", [f"a{nul}b"])
+
+
+@pytest.mark.core
+def test_people_are_watched_again_afterwards(new_world: MakeWorld) -> None:
+    world = new_world()
+    world.sync()
+    world.sql("INSERT INTO tasks (title) VALUES ('ours')")
+    world.sql("UPDATE tasks SET title = 'changed' WHERE title = 'ours'")
+    assert world.changes() == [("insert", "pending"), ("update", "pending")]
+    world.sync()
+    assert [i.title for i in world.service.model.items()].count("changed") == 1
+
+
+def test_one_that_fails_leaves_nothing(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, calls = new_world(), list[object]()
+
+    def fail(*args: object) -> None:
+        calls.append(args)
+        if len(calls) == 3:
+            raise MirrorError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first, "observe_new", fail)
+        with pytest.raises(MirrorError, match="the disk is full"):
+            world.sync()
+    assert not any(everything(world).values())
+    world.sql("INSERT INTO tasks (title) VALUES ('ours')")  # which is seen
+    assert world.changes() == [("insert", "pending")]
+    assert world.sync().pulled == 40
+    assert "ours" in [i.title for i in world.service.model.items()]
+
+
+def test_what_waits_here_is_looked_at(new_world: MakeWorld, asked: list[bool]) -> None:
+    world = new_world()
+    world.engine.mirror.check()  # which it makes first
+    world.sql("INSERT INTO tasks (title) VALUES ('ours')")
+    world.sync()
+    assert asked == []
+    assert "ours" in [i.title for i in world.service.model.items()]
