@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
 
+from hisync.garbage import no_search
 from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import dialects, state, time_entries
 from hisync.mirror.base import Base, load_bases, rows_among, save_bases
@@ -30,6 +31,7 @@ _NEW: Final = (
 )
 
 
+@no_search()
 def fold_changes(connection: Connection, folded: int) -> None:
     """Fold what was logged since the last time into the base.
 

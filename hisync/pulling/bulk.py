@@ -5,7 +5,6 @@ Public: `BATCH`, `in_batches`, `cheaply`.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from hisync.garbage import no_search
 from hisync.items import Item
 from hisync.mirror import dialects
 from hisync.mirror.base import load_bases_by_id
@@ -30,17 +30,12 @@ def cheaply(connection: Connection, *, blank: bool) -> Iterator[None]:
         blank: whether the mirror knew nothing before them.
     """
     dialect = dialects.of(connection)
-    pausing = gc.isenabled()
-    gc.disable()  # items hold no cycles, and to look for some in each takes a twelfth of the time
-    try:
-        with (
-            dialect.many_rows(connection),
-            dialect.unasked(connection) if blank else nullcontext(),
-        ):
-            yield
-    finally:
-        if pausing:
-            gc.enable()
+    with (
+        no_search(),
+        dialect.many_rows(connection),
+        dialect.unasked(connection) if blank else nullcontext(),
+    ):
+        yield
 
 
 def in_batches(

@@ -8,6 +8,7 @@ requests than the budget. Public: `Watch`.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tests.edges.oracle import TABLES
@@ -33,6 +34,7 @@ class Watch:
         self._rows = self._read_rows()
         self._live = self._read_live()
         self._asked = ""
+        self._deleting: set[str] = set()
         self._shown: set[str] = set()
         self._items_before: dict[int, set[str]] = {}
         self._comments_before: dict[int, set[str]] = {}
@@ -41,6 +43,7 @@ class Watch:
         """A request is about to arrive; whatever people did before it is theirs."""
         self._asked = what
         self._live = self._read_live()
+        self._deleting |= self._to_delete() & self.people.deleted
         model = self.sim.service.model
         live = list(model.store.live.values())
         self._items_before = {item.id: marks_in(item.values) for item in live}
@@ -57,7 +60,10 @@ class Watch:
         now = self._read_live()
         for number in self._live.keys() - now.keys():
             guid = self._live[number]
-            assert guid in self.people.deleted, f"item {number} deleted there, not asked for here"
+            asked = guid in self.people.deleted
+            # It may land late, when who had asked for it has taken that back.
+            asked = asked or guid in self._deleting - self._to_delete()
+            assert asked, f"item {number} deleted there, not asked for here"
             self.engine_removed.add(number)
             # What a colleague wrote between our read and our deletion can't be known to anyone.
             self.marks.superseded |= self._items_before[number] & self.marks.unread
@@ -65,6 +71,11 @@ class Watch:
             # are the limit that the README names.
             self.marks.superseded |= self._comments_before[number]
         self._live = now
+
+    def _to_delete(self) -> set[str]:
+        """The guid of the item that the request at hand is to delete."""
+        named = re.match(r"DELETE /item/([^ ?]+)", self._asked)
+        return {g for n, g in self._live.items() if named and named[1] in {str(n), g}}
 
     def look_at_rows(self) -> None:
         """Whatever the engine has committed since the last look."""
@@ -76,7 +87,8 @@ class Watch:
         now = self._read_rows()
         for guid in self._rows.keys() - now.keys():
             number = self._ids.get(guid)
-            known = guid in self.people.deleted or number in self.colleagues.gone
+            known = guid in self.people.deleted
+            known = known or number in self.colleagues.gone | self.engine_removed
             known = known or (number is None and guid in self.people.taken_out)
             assert known, f"row {guid} ({number}) deleted here, not proven there"
         self._rows = now
