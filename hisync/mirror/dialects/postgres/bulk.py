@@ -169,12 +169,20 @@ def _copy(
 ) -> None:
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(map(preparer.quote, columns))
+    target = f"{preparer.format_table(table)} ({names})"
     session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
-    statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN"
     try:
-        with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with session.cursor() as cursor:
+            try:
+                with (
+                    session.transaction(),
+                    cursor.copy(f"COPY {target} FROM STDIN".encode()) as copy,
+                ):
+                    for row in rows:
+                        copy.write_row(row)
+            except psycopg.errors.FeatureNotSupported:  # before a row is taken: policies are forced
+                places = ", ".join(["%s"] * len(columns))
+                cursor.executemany(f"INSERT INTO {target} VALUES ({places})".encode(), rows)
     except psycopg.Error as error:  # which SQLAlchemy has not seen
         raise DBAPIError.instance(None, None, error, psycopg.Error) from error
 

@@ -1,0 +1,36 @@
+"""Row-level policies that an administrator forces upon the mirror's owner, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hisync.api.decode import decode_item
+from hisync.mirror import rows
+from hisync.mirror.store import open_mirror
+from tests.mirror.test_lease import PLAIN, empty, superuser, url_of
+from tests.mirror.test_postgres import run
+from tests.postgres import server
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    name = empty()
+    yield name
+    server().drop(name)
+
+
+def test_new_rows_come_in_although_they_can_not_be_copied(database: str) -> None:
+    items = [
+        decode_item({"id": n, "category": 1, "title": f"ä {n}", "tags": ["x"], "color": n})
+        for n in range(3)
+    ]
+    with open_mirror(url_of(database)).acquire() as mirror, superuser(database) as session:
+        run(session, "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY")
+        run(session, "ALTER TABLE tasks FORCE ROW LEVEL SECURITY")
+        run(session, f"CREATE POLICY all_of_it ON tasks TO {PLAIN} USING (true)")
+        with mirror.writing() as connection:
+            rows.add_rows(connection, "tasks", items)
+        found = run(session, "SELECT guid, title, tags, color FROM tasks ORDER BY id")
+    assert found == [(item.guid, f"ä {item.id}", ["x"], item.id) for item in items]
