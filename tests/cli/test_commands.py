@@ -43,6 +43,7 @@ def test_a_dry_run_names_each_call_and_changes_nothing(site: Site) -> None:
     assert "not yet" in {item.title for item in site.model.items()}
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_all_calls_for_a_row(site: Site) -> None:
     site.run("sync")
     guid = "00000000-0000-4000-8000-00000000000a"
@@ -122,6 +123,7 @@ def test_changes_list_names_the_column_and_the_accepted_forms(site: Site) -> Non
     assert (row["op"], row["new_values"]) == ("update", {"due_date": "tomorrow"})
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_no_text_is_listed_all_the_same(site: Site) -> None:
     site.run("sync")
     site.sql("INSERT INTO tasks (title) VALUES (CAST(x'c328' AS TEXT))")

@@ -81,6 +81,7 @@ def test_a_second_daemon_and_a_sync_beside_it_name_the_first(site: Site) -> None
     assert site.run("sync").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_second_daemon_names_the_first_also_where_that_has_its_address(site: Site) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         daemon = running_daemon(site)

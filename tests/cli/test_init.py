@@ -114,6 +114,7 @@ def test_nothing_is_overwritten_without_force(site: Site) -> None:
     assert files(site.folder).keys() & {"config.toml", "config.password", "hisync.db"} == set()
 
 
+@pytest.mark.slow
 def test_force_overwrites_and_keeps_the_mirror(site: Site) -> None:
     assert init(site).returncode == 0
     site.run("sync")

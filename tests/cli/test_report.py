@@ -205,6 +205,7 @@ def test_progress_within_days_counts_the_tasks_that_are_due_then(team: Site) -> 
     assert shown_progress(rows) == some
 
 
+@pytest.mark.slow
 def test_a_project_within_a_project_counts_in_both_and_once_in_the_total(site: Site) -> None:
     ann = site.model.users[0]
     outer = site.model.create(user=ann, title="Outer", category=0, short_name="OUT")
@@ -408,6 +409,7 @@ def test_csv_says_what_json_says(team: Site, name: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_csv_has_the_line_ends_of_its_standard(team: Site) -> None:
     command = team.command("report", "progress", "--format", "csv")
     done = subprocess.run(

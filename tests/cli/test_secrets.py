@@ -67,6 +67,7 @@ def test_no_failure_of_the_service_shows_one(site: Site, fault: str) -> None:
     assert text
 
 
+@pytest.mark.slow
 def test_no_refused_login_shows_one(site: Site) -> None:
     site.configure(hitask={"password": WRONG}, log={"level": "debug"})
     text = "".join(printed(site, *command) for command in (("check",), ("sync",), ("status",)))

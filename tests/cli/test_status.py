@@ -176,6 +176,7 @@ def test_an_open_conflict_is_named(site: Site) -> None:
     assert "hisync conflicts resolve 1 --take local" in text
 
 
+@pytest.mark.slow
 def test_a_change_that_a_cycle_passed_by_is_told_after_a_while(site: Site) -> None:
     site.run("sync")
     site.sql("INSERT INTO tasks (title) VALUES ('waits')")
@@ -195,6 +196,7 @@ def test_a_refused_login_leads_to_check(site: Site) -> None:
     assert "hisync check" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_schema_that_does_not_fit_is_reported_with_all_that_can_be_read(site: Site) -> None:
     site.run("sync")
     site.sql("DROP TRIGGER sync_capture_tasks_after_update")
@@ -232,6 +234,7 @@ def test_without_a_configuration_it_says_how_to_begin(site: Site) -> None:
     assert (done.returncode, "run `hisync init`" in done.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_it_names_the_daemon_and_what_it_stands_in_the_way_of(site: Site) -> None:
     site.configure(sync={"poll_interval": 1}, safety={"max_push_deletes": 0})
     daemon = site.start("run")

@@ -22,12 +22,14 @@ def _by_shell(site: Site, words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_reason_to_end(site: Site) -> None:
     done = _by_shell(site, 'exec "$0" -m hisync --config "$1" sync 0<&- >&- 2>&-')
     assert done.returncode == 0
     assert site.sql("SELECT count(*) FROM tasks")[0][0] > 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_no_room_for_the_output_is_said(site: Site) -> None:
     done = _by_shell(site, 'exec "$0" -m hisync --config "$1" check --offline > /dev/full')

@@ -180,6 +180,7 @@ def test_held_removals_are_still_held(house: House) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_old_mirror_takes_no_edit_and_no_daemon_and_the_new_one_can_be_moved_back(
     house: House, tmp_path: Path
 ) -> None:
@@ -470,6 +471,7 @@ def test_more_rows_than_are_in_memory_at_a_time(
     assert rows_of(house.target) == rows_of(house.world.url)
 
 
+@pytest.mark.slow
 def test_what_people_added_stays_behind_and_is_named(house: House) -> None:
     house.world.sql("ALTER TABLE tasks ADD COLUMN mine text")
     assert house.move().left == ["tasks.mine"]

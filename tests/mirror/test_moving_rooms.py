@@ -32,6 +32,7 @@ def titles(folder: Path, name: str) -> list[str]:
         return list(connection.exec_driver_sql("SELECT title FROM tasks").scalars())
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_not_released_is_not_thrown_away_for_another_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

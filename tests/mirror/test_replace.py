@@ -231,6 +231,7 @@ def play_back(log: list[Logged]) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(recursive=st.booleans(), script=st.lists(statements(), max_size=8))
 @example(

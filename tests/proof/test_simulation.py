@@ -29,6 +29,7 @@ def test_in_many_runs(folder: Path, seed: int) -> None:
     assert not outcome.failure, outcome.trace + outcome.failure
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_trace(folder: Path) -> None:
     one, again, other = (run_seed(folder, seed).fingerprint for seed in (7, 7, 8))
     assert one == again != other

@@ -6,6 +6,8 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 from hisync.daemon import Daemon
 from hisync.mirror.store import open_mirror
 from hisync.watch.systemd import ServiceManager
@@ -25,6 +27,7 @@ def test_a_look_at_a_damaged_file_leaves_it_to_the_next_cycle_to_say_so(tmp_path
         watch.close()
 
 
+@pytest.mark.slow
 def test_what_fails_after_a_cycle_does_not_end_the_polls(tmp_path: Path) -> None:
     world, stop, seen = make_world(tmp_path), threading.Event(), []
 
