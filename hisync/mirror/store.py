@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
@@ -22,6 +22,9 @@ from hisync.mirror.dialects import ChangeWatch, Database, Dialect, WriterLock
 from hisync.mirror.folding import fold_changes, mend_numbers
 from hisync.mirror.moved import usable
 from hisync.mirror.state import EngineState
+
+_COUNTS: Final = "hisync_counts"
+"""Noted of connections to databases whose log is known to count on from where it was."""
 
 
 class Mirror:
@@ -58,27 +61,30 @@ class Mirror:
             SchemaError: if someone dropped a table or a trigger, or left a mark.
             MirrorError: if the database is locked, full, or not to be written.
         """
-        with (
-            self._errors_named(),
-            dialects.write_connection(self.engine) as connection,
-            connection.begin() as transaction,
-        ):
-            self._refuse_another_file()
-            self._look_for_holes(connection)
-            self._dialect.mark(connection)
-            known = state.load(connection)
-            if not self._is_the_writer(known):
-                raise StaleWriterError(
-                    "another hisync process has taken this mirror over; this one stops"
-                )
-            before = self._dialect.rows_written(connection)
-            fold_changes(connection, known.folded_seq)
-            yield connection
-            # Where nothing was written, the mark alone is not worth a write to the disk.
-            unwritten = self._dialect.rows_written(connection) == before
-            self._dialect.unmark(connection)
-            if unwritten or not commit:
-                transaction.rollback()
+        with self._errors_named(), dialects.write_connection(self.engine) as connection:
+            with connection.begin() as transaction:
+                self._refuse_another_file()
+                self._look_for_holes(connection)
+                self._dialect.mark(connection)
+                known = state.load(connection)
+                if not self._is_the_writer(known):
+                    raise StaleWriterError(
+                        "another hisync process has taken this mirror over; this one stops"
+                    )
+                before = self._dialect.rows_written(connection)
+                if _COUNTS not in connection.info:
+                    # The server may be another one by now, whose sequence was not as far.
+                    mend_numbers(connection, known.folded_seq)
+                    known = state.load(connection)
+                fold_changes(connection, known.folded_seq)
+                yield connection
+                # Where nothing was written, the mark alone is not worth a write to the disk.
+                unwritten = self._dialect.rows_written(connection) == before
+                self._dialect.unmark(connection)
+                if unwritten or not commit:
+                    transaction.rollback()
+            if commit:
+                connection.info[_COUNTS] = True
 
     @contextmanager
     def booking(self) -> Iterator[Connection]:

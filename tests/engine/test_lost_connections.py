@@ -95,3 +95,23 @@ def test_with_its_sessions_ended_at_every_commit_it_ends_as_if_nothing_had_happe
             break
         at += 1
     assert at > 3
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_server_that_has_not_counted_as_far_takes_the_place_of_another(
+    new_world: MakeWorld,
+) -> None:
+    """As a logical replica does, which has every row and none of the sequences."""
+    world = new_world()
+    world.sync()
+    world.sql("UPDATE tasks SET title = 'before' WHERE permission = 100")
+    world.sync()
+    world.sql("DELETE FROM change_log")  # pruned, so that the low numbers are free
+    world.sql("ALTER SEQUENCE change_log_seq_seq RESTART")
+    with psycopg.connect(postgres.server().conninfo(world.served)) as client:
+        client.execute(END_SESSIONS)
+    row = world.sql("SELECT guid FROM tasks WHERE title = 'before'")[0]
+    world.sql("UPDATE tasks SET title = 'after' WHERE guid = ?", row["guid"])
+    assert world.sync().pushed == 1
+    assert "after" in {item.title for item in world.service.model.items()}
+    nothing_waits(world)
