@@ -3,7 +3,7 @@
 The database hands cells over raw, since SQLite stores whatever a client gives it; one that can't
 be read stops nothing but the change that wrote it. The same functions read the values in
 `change_log` and `sync_base`, where JSON columns are nested. Public: `decode_cell`, `decode_row`,
-`to_json`, `cell_text`, `UnreadableCellError`.
+`to_json`, `stored_date`, `cell_text`, `UnreadableCellError`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def decode_cell(field: Field, cell: Any, *, all_day: bool = False) -> Value:
 
 def to_json(value: Value) -> Any:
     """A value as the machinery's JSON columns hold it."""
-    return _stored_date(value) if isinstance(value, datetime) else value
+    return stored_date(value) if isinstance(value, datetime) else value
 
 
 def cell_text(value: Value) -> str | None:
@@ -102,16 +102,16 @@ def cell_text(value: Value) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
-        return _stored_date(value)
+        return stored_date(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return orjson.dumps(
-        value, default=_stored_date, option=orjson.OPT_PASSTHROUGH_DATETIME
-    ).decode()
+    return orjson.dumps(value, default=stored_date, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
-def _stored_date(moment: datetime) -> str:
-    return moment.isoformat(" ", "microseconds")
+def stored_date(moment: datetime) -> str:
+    """A date as SQLite's cells and the machinery's JSON hold it: always with microseconds."""
+    text = orjson.dumps(moment)[1:-1].decode().replace("T", " ")  # twice as quick as `isoformat`
+    return text if moment.microsecond else f"{text}.000000"
 
 
 def _why(field: Field, cell: Any) -> str:

@@ -18,6 +18,7 @@ from hisync.mirror.cells import (
     cell_text,
     decode_cell,
     decode_row,
+    stored_date,
     to_json,
 )
 
@@ -311,3 +312,10 @@ def test_every_cell_is_read_or_refused(cell: Any) -> None:
 )
 def test_a_value_as_text(value: Any, text: str | None) -> None:
     assert cell_text(value) == text
+
+
+@given(st.datetimes())
+def test_a_date_is_stored_with_microseconds_whatever_it_is(moment: datetime) -> None:
+    assert stored_date(moment) == moment.isoformat(" ", "microseconds")
+    whole = moment.replace(microsecond=0)
+    assert stored_date(whole) == whole.isoformat(" ", "microseconds")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -38,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.types import NullType
 
+from hisync.mirror.cells import stored_date
 from hisync.mirror.dialects.documents import Document
 
 _USUAL_CACHE: Final = 2000
@@ -150,10 +151,7 @@ def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
         return _dump
     if isinstance(column.type, Date):
         return date.isoformat
-    return _stored_date if isinstance(column.type, DateTime) else None
-
-
-_stored_date: Final = methodcaller("isoformat", " ", "microseconds")
+    return stored_date if isinstance(column.type, DateTime) else None
 
 
 def _dump(value: Any) -> str:
