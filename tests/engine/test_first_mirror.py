@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import event
 
-from hisync.errors import MirrorError
+from hisync.errors import FullError, MirrorError
 from hisync.items import derived_guid
 from hisync.pulling import apply, bulk, first
 from tests.engine.conftest import MakeWorld
@@ -131,6 +132,38 @@ def test_one_that_fails_leaves_nothing(
     assert world.changes() == [("insert", "pending")]
     assert world.sync().pulled == 40
     assert "ours" in [i.title for i in world.service.model.items()]
+
+
+@pytest.mark.sqlite_only
+def test_a_full_disk_is_called_so(new_world: MakeWorld) -> None:
+    world = new_world()
+    for item in world.service.model.store.live.values():
+        item.put("message", "x" * 5000)
+    engine = world.engine.mirror.engine
+    pages = world.sql("SELECT page_count FROM pragma_page_count()")[0]["page_count"]
+
+    @event.listens_for(engine, "connect")
+    def _limit(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 21}")
+
+    engine.dispose()
+    with pytest.raises(FullError, match="the disk is full"):
+        world.sync()
+    assert not any(everything(world).values())
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("how", ["ABORT", "FAIL", "ROLLBACK"])
+def test_what_a_trigger_of_their_own_says(new_world: MakeWorld, how: str) -> None:
+    world = new_world()
+    world.engine.mirror.check()  # which it makes first
+    world.sql(
+        "CREATE TRIGGER mine AFTER INSERT ON tasks WHEN (SELECT count(*) FROM tasks) > 8 "
+        f"BEGIN SELECT RAISE({how}, 'not this one'); END"
+    )
+    with pytest.raises(MirrorError, match="not this one"):
+        world.sync()
+    assert not any(everything(world).values())
 
 
 def test_what_waits_here_is_looked_at(new_world: MakeWorld, asked: list[bool]) -> None:

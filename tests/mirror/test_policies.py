@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy.exc import NotSupportedError
 
 from hisync.api.decode import decode_item
 from hisync.mirror import rows
@@ -34,3 +35,22 @@ def test_new_rows_come_in_although_they_can_not_be_copied(database: str) -> None
             rows.add_rows(connection, "tasks", items)
         found = run(session, "SELECT guid, title, tags, color FROM tasks ORDER BY id")
     assert found == [(item.guid, f"ä {item.id}", ["x"], item.id) for item in items]
+
+
+def test_what_a_trigger_does_not_support_is_no_policy(database: str) -> None:
+    items = [decode_item({"id": n, "category": 1}) for n in range(3)]
+    with open_mirror(url_of(database)).acquire() as mirror, superuser(database) as session:
+        run(
+            session,
+            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION "
+            "'not this way' USING ERRCODE = 'feature_not_supported'; END$$",
+        )
+        run(
+            session,
+            "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()",
+        )
+        with (
+            pytest.raises(NotSupportedError, match="not this way"),
+            mirror.writing() as connection,
+        ):
+            rows.add_rows(connection, "tasks", items)
