@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.exc import NotSupportedError
 
 from hisync.api.decode import decode_item
+from hisync.errors import LostServerError
 from hisync.mirror import rows
 from hisync.mirror.store import open_mirror
 from tests.mirror.test_lease import PLAIN, empty, superuser, url_of
@@ -54,3 +55,22 @@ def test_what_a_trigger_does_not_support_is_no_policy(database: str) -> None:
             mirror.writing() as connection,
         ):
             rows.add_rows(connection, "tasks", items)
+
+
+def test_a_server_that_is_stopped_meanwhile_is_said_to_be(database: str) -> None:
+    with open_mirror(url_of(database)).acquire() as mirror, superuser(database) as session:
+        run(
+            session,
+            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+            "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); "
+            "RETURN NULL; END$$",
+        )
+        run(
+            session,
+            "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()",
+        )
+        with (
+            pytest.raises(LostServerError, match="is being stopped"),
+            mirror.writing() as connection,
+        ):
+            rows.add_rows(connection, "tasks", [decode_item({"id": 1, "category": 1})])

@@ -184,6 +184,8 @@ def _copy(
                 for row in rows:
                     copy.write_row(row)
     except psycopg.Error as error:  # which SQLAlchemy has not seen
+        if session.closed:  # then it would say only that it can't roll back
+            connection.invalidate(error)
         raise DBAPIError.instance(None, None, error, psycopg.Error) from error
 
 
