@@ -1,6 +1,6 @@
 """Python's search for cycles of garbage, put off while a great many things are made.
 
-Public: `no_search`.
+Public: `gc_paused`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_search() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Let no cycles be searched for, as long as it is entered.
 
     Items, rows and changes hold none, and to search each of many thousands for some takes up to a

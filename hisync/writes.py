@@ -82,7 +82,7 @@ class Writes:
             rows.delete_rows(connection, table, guids)
         bases.forget_bases(connection, self.forgotten)
         for table, values in self.rows.items():
-            rows.insert_rows(connection, table, values)
+            rows.upsert_rows(connection, table, values)
         for (table, guid), cells in self.cells.items():
             rows.set_cells(connection, table, guid, cells)
         bases.save_bases(connection, self.bases)

@@ -15,7 +15,7 @@ from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
 from hisync.api.long_list import LongList
 from hisync.api.outcomes import NOT_AN_ANSWER, Answer
 from hisync.errors import RetryLaterError
-from hisync.garbage import no_search
+from hisync.garbage import gc_paused
 from hisync.items import Item
 from hisync.numbers import Numbers
 
@@ -100,7 +100,7 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
     return ItemsAnswer(list(items.values()), ids, cursor)
 
 
-@no_search()
+@gc_paused()
 def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> ItemsAnswer | None:
     """The items of a long answer, checked from the first to the last; None if one shows twice."""
     shown, unchanged = Numbers(), Numbers()

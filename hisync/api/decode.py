@@ -240,9 +240,14 @@ def _known(table: str) -> tuple[Mapping[str, _Known], Mapping[str, Value]]:
     """What the wire's names mean in a table, and the values of an item that says nothing."""
     fields = fields_of(table)
     known = {
-        f.wire: (column, _DECODERS[f.type], f, _SAME.get(f.type))
+        # A guid's case and the blanks around it say nothing.
+        f.wire: (
+            column,
+            _DECODERS[f.type],
+            f,
+            None if column == "parent_guid" else _SAME.get(f.type),
+        )
         for column, f in fields.items()
         if f.wire and f.column != "category"
     }
-    known["parentGuid"] = (*known["parentGuid"][:3], None)  # whose case says nothing
     return known, {column: f.empty for column, f in fields.items() if f.wire}

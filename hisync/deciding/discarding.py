@@ -239,7 +239,7 @@ def _put_back(
     known = bases.base_values(base, local.values if local else None) if base else {}
     own = {"guid": subject.guid, "id": base.id if base else None}
     row: dict[str, Any] = {**known, **_total(subject, known), **own}
-    rows.insert_rows(subject.connection, subject.table, [row])
+    rows.upsert_rows(subject.connection, subject.table, [row])
     if start.op == "delete":
         edited = [
             column

@@ -42,7 +42,7 @@ def put_back(engine: Engine, guid: str) -> Restored:
             )
         values, notes = _last_values(connection, left)
         with changes.captured(connection):
-            rows.insert_rows(connection, left.table, [{**values, "guid": new, "id": None}])
+            rows.upsert_rows(connection, left.table, [{**values, "guid": new, "id": None}])
     return Restored("put back", left.table, new, None, str(values.get("title") or ""), notes)
 
 

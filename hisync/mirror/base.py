@@ -4,7 +4,7 @@ A row without unsent changes is its own base. For a dirty row, `dirty` holds the
 each changed column (of every column once the row is deleted). Only the engine writes it: each of
 its transactions first folds in what the triggers logged (`folding`), and every answer that is
 applied overwrites it. Public: `Base`, `load_bases`, `load_bases_by_id`, `load_aliases`,
-`known_ids`, `missed_ids`, `dirty_guids`, `save_bases`, `add_bases`, `forget_bases`,
+`known_ids`, `missed_ids`, `dirty_guids`, `save_bases`, `insert_bases`, `forget_bases`,
 `base_values`, `has_unsettled_children`, `CHUNK`, `chunks`, `among`, `rows_among`, `write_among`,
 `delete_among`.
 """
@@ -152,10 +152,10 @@ def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
         }
         for base in bases
     )
-    dialects.of(connection).put_rows(connection, sync_base, rows)
+    dialects.of(connection).upsert_rows(connection, sync_base, rows)
 
 
-def add_bases(connection: Connection, table: str, items: Iterable[Item]) -> None:
+def insert_bases(connection: Connection, table: str, items: Iterable[Item]) -> None:
     """Write the bases of items of a table that have none yet, each without unsent changes.
 
     Raises:
@@ -163,7 +163,7 @@ def add_bases(connection: Connection, table: str, items: Iterable[Item]) -> None
     """
     cells = ([item.guid, table, item.id, item.values["version"]] for item in items)
     columns = ("guid", "table_name", "id", "version")
-    dialects.of(connection).add_rows(connection, sync_base, columns, cells)
+    dialects.of(connection).insert_rows(connection, sync_base, columns, cells)
 
 
 def forget_bases(connection: Connection, guids: Iterable[str]) -> None:

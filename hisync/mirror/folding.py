@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
 
-from hisync.garbage import no_search
+from hisync.garbage import gc_paused
 from hisync.items import SPENT, TABLES, fields_of
 from hisync.mirror import dialects, state, time_entries
 from hisync.mirror.base import Base, load_bases, rows_among, save_bases
@@ -31,7 +31,7 @@ _NEW: Final = (
 )
 
 
-@no_search()
+@gc_paused()
 def fold_changes(connection: Connection, folded: int) -> None:
     """Fold what was logged since the last time into the base.
 

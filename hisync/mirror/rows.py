@@ -1,6 +1,6 @@
 """Rows of the item tables: read raw and decoded cell by cell, written in sets.
 
-Public: `LocalRow`, `load_rows`, `load_every`, `insert_rows`, `add_rows`, `set_cells`,
+Public: `LocalRow`, `load_rows`, `load_every`, `upsert_rows`, `insert_rows`, `set_cells`,
 `delete_rows`, `children_of`, `parents_of`, `permissions_of`, `is_blank`, `count_rows`.
 """
 
@@ -123,7 +123,7 @@ def _raw(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
     return select(*(raw(column).label(column.name) for column in columns))
 
 
-def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
+def upsert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
     """Put whole rows in, over whatever has their guid; users' own columns stay as they are.
 
     Args:
@@ -131,10 +131,10 @@ def insert_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, 
         table: the item table.
         rows: each with `guid`, `id` and every column of the table.
     """
-    dialects.of(connection).put_rows(connection, ITEM_TABLES[table], rows)
+    dialects.of(connection).upsert_rows(connection, ITEM_TABLES[table], rows)
 
 
-def add_rows(connection: Connection, table: str, items: Iterable[Item]) -> None:
+def insert_rows(connection: Connection, table: str, items: Iterable[Item]) -> None:
     """Put the rows of items in that are in no table yet.
 
     Raises:
@@ -142,11 +142,11 @@ def add_rows(connection: Connection, table: str, items: Iterable[Item]) -> None:
     """
     columns, pick = _picking(table)
     cells = ([item.guid, item.id, False, *pick(item.values)] for item in items)
-    dialects.of(connection).add_rows(connection, ITEM_TABLES[table], columns, cells)
+    dialects.of(connection).insert_rows(connection, ITEM_TABLES[table], columns, cells)
 
 
 @cache
-def _picking(table: str) -> tuple[Sequence[str], Callable[[Values], tuple[Value, ...]]]:
+def _picking(table: str) -> tuple[tuple[str, ...], Callable[[Values], tuple[Value, ...]]]:
     """The columns of an item's row, and what picks those of its values out of them."""
     values = [column for column in fields_of(table) if column != "archived"]
     return ("guid", "id", "archived", *values), itemgetter(*values)

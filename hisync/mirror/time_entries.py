@@ -147,11 +147,18 @@ def before_changes(now: Cells | None, log: Sequence[Change]) -> dict[str, Any] |
 
 def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
     """Add entries; the database gives them their guids."""
-    if not entries:  # nor may triggers of people's own be told of a statement about none
-        return
-    columns = ("item_guid", "minutes", "spent_on", "time_create", "source")
-    cells = [[e.item_guid, e.minutes, e.spent_on, e.time_create, "observed"] for e in entries]
-    dialects.of(connection).add_rows(connection, time_entries, columns, cells)
+    if entries:
+        rows = [
+            {
+                "item_guid": entry.item_guid,
+                "minutes": entry.minutes,
+                "spent_on": entry.spent_on,
+                "time_create": entry.time_create,
+                "source": "observed",
+            }
+            for entry in entries
+        ]
+        connection.execute(insert(time_entries), rows)
 
 
 def set_entry(connection: Connection, guid: str, cells: Cells) -> None:

@@ -70,12 +70,12 @@ def apply_items(
     done = 0
     with bulk.cheaply(connection, blank=blank) if many else nullcontext():
         for batch in bulk.in_batches(connection, items, live):
-            if blank and put_first(engine, connection, batch):
-                applied.changed += len(batch)
-            else:
-                found = identify(connection, batch, live, answering, adopted)
+            rest = put_first(engine, connection, batch) if blank else batch
+            applied.changed += len(batch) - len(rest)
+            if rest:
+                found = identify(connection, rest, live, answering, adopted)
                 _report_duplicates(engine, found)
-                shown = _put_beside(connection, batch, found, answering or {})
+                shown = _put_beside(connection, rest, found, answering or {})
                 direct = bool(answering)
                 view = _load_view(engine, connection, shown, direct=direct, spent=spent or {})
                 _apply_batch(engine, connection, shown, view, applied)

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from hisync.garbage import no_search
+from hisync.garbage import gc_paused
 from hisync.items import Item
 from hisync.mirror import dialects
 from hisync.mirror.base import load_bases_by_id
@@ -31,9 +31,9 @@ def cheaply(connection: Connection, *, blank: bool) -> Iterator[None]:
     """
     dialect = dialects.of(connection)
     with (
-        no_search(),
+        gc_paused(),
         dialect.many_rows(connection),
-        dialect.unasked(connection) if blank else nullcontext(),
+        dialect.without_insert_triggers(connection) if blank else nullcontext(),
     ):
         yield
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from hisync.change import Change
 from hisync.endings import block, end, reject, unblock
 from hisync.engine import Engine
-from hisync.garbage import no_search
+from hisync.garbage import gc_paused
 from hisync.items import SPENT, Access, Values, fields_of, on_the_wire, same_value
 from hisync.mirror import base as bases
 from hisync.mirror import changes, intents, rows, state
@@ -59,7 +59,7 @@ class Claim:
     parent: Base | None
 
 
-@no_search()
+@gc_paused()
 def prepare(engine: Engine, connection: Connection) -> list[Step]:
     """End what needs no request; return the requests to make, in order, and what they are for."""
     entries = check_entries(engine, connection)

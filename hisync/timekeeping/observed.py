@@ -1,18 +1,18 @@
 """Time that was seen on hiTask: what a total says and no entry explains is an entry, `observed`.
 
-Public: `settle`, `observe_new`, `catch_up`, `add_again`, `take_back`.
+Public: `settle`, `catch_up`, `add_again`, `take_back`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from hisync.engine import Engine
-from hisync.items import SPENT, TABLES, Item
+from hisync.items import SPENT, TABLES
 from hisync.mirror import base as bases
 from hisync.mirror import histories, rows, state, time_entries
 from hisync.mirror.base import Base
@@ -52,20 +52,6 @@ def settle(
         entries.append(_observed(engine, memory, item.guid, item.missing, item.time_last_update))
         if item.guid in known and engine.rules.comments:
             histories.read_again(connection, item.guid)
-    time_entries.insert_entries(connection, entries)
-
-
-def observe_new(engine: Engine, connection: Connection, items: Iterable[Item]) -> None:
-    """Write down as observed the totals of items that are new to a mirror without entries."""
-    if not engine.rules.time_entries:
-        return
-    memory = state.load(connection)
-    entries = [
-        _observed(
-            *(engine, memory, item.guid, item.values[SPENT]), at=item.values["time_last_update"]
-        )
-        for item in items
-    ]
     time_entries.insert_entries(connection, entries)
 
 

@@ -120,7 +120,7 @@ def _mend_vanished(
         edited.update(change.new_values)
     _, unreadable = decode_row(base.table, edited)
     values, _ = decode_row(base.table, edited | {c: cells.get(c) for c in unreadable})
-    rows.insert_rows(connection, base.table, [{**values, "guid": base.guid, "id": base.id}])
+    rows.upsert_rows(connection, base.table, [{**values, "guid": base.guid, "id": base.id}])
 
 
 def _mend_stray(engine: Engine, connection: Connection, _surveyed: Survey, misfit: Misfit) -> None:

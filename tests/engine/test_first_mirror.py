@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import event
 
+from hisync.api import answers
+from hisync.api.decode import decode_item
 from hisync.errors import FullError, MirrorError
-from hisync.items import derived_guid
+from hisync.items import Item, derived_guid
 from hisync.pulling import apply, bulk, first
 from tests.engine.conftest import MakeWorld
 from tests.world import World
@@ -34,9 +37,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each batch could be put in as it is."""
     told: list[bool] = []
 
-    def put_first(*args: Any) -> bool:
-        told.append(first.put_first(*args))
-        return told[-1]
+    def put_first(*args: Any) -> Sequence[Item]:
+        left = first.put_first(*args)
+        told.append(not left)
+        return left
 
     monkeypatch.setattr(apply, "put_first", put_first)
     return told
@@ -51,7 +55,7 @@ def everything(world: World) -> dict[str, list[Any]]:
 def looked_at(monkeypatch: pytest.MonkeyPatch, world: World) -> dict[str, list[Any]]:
     """The mirror of a world for whose items everything was asked."""
     with monkeypatch.context() as patch:
-        patch.setattr(apply, "put_first", lambda *_: False)
+        patch.setattr(apply, "put_first", lambda *args: args[-1])
         world.sync()
     return everything(world)
 
@@ -89,6 +93,50 @@ def test_a_guid_of_two_items(
     assert keys < set(bases)
 
 
+def test_parents_that_are_known_by_number(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, asked: list[bool]
+) -> None:
+    def some_by_number(wire: dict[str, Any], **options: Any) -> Item:
+        return decode_item(wire | ({} if wire["id"] % 3 else {"parentGuid": None}), **options)
+
+    world, other, plain = new_world(), new_world(), new_world()
+    plain.sync()
+    asked.clear()
+    monkeypatch.setattr(answers, "decode_item", some_by_number)
+    world.sync()
+    assert 0 < asked.count(False) < len(asked)
+    assert everything(world) == looked_at(monkeypatch, other) == everything(plain)
+
+
+def test_an_entry_that_a_trigger_of_their_own_writes(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, other = new_world(), new_world()
+    for one in (world, other):
+        one.engine.mirror.check()  # which it makes first
+        entry = (
+            "INSERT INTO time_entries (item_guid, minutes) "
+            "SELECT NEW.guid, 5 WHERE NEW.time_spent_minutes > 0"
+        )
+        if one.backend == "sqlite":
+            one.sql(f"CREATE TRIGGER mine AFTER INSERT ON tasks BEGIN {entry}; END")
+        else:
+            one.sql(
+                "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$BEGIN {entry}; RETURN NULL; END$$"
+            )
+            one.sql(
+                "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()"
+            )
+    world.sync()
+    counted = "SELECT item_guid, sum(minutes) AS m FROM time_entries GROUP BY 1 ORDER BY 1"
+    found = world.sql(counted)
+    looked_at(monkeypatch, other)
+    assert found == other.sql(counted)
+    world.sync(full=True)
+    assert found == world.sql(counted)
+
+
 @pytest.mark.core
 def test_what_a_database_can_not_hold(new_world: MakeWorld, asked: list[bool]) -> None:
     world = new_world()
@@ -124,7 +172,7 @@ def test_one_that_fails_leaves_nothing(
             raise MirrorError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(first, "observe_new", fail)
+        patch.setattr(first, "settle", fail)
         with pytest.raises(MirrorError, match="the disk is full"):
             world.sync()
     assert not any(everything(world).values())

@@ -49,7 +49,7 @@ AGREED: dict[str, Any] = {
 def agree(mirror: Mirror, table: str = "tasks", guid: str = "g", **values: Any) -> None:
     """The row is what hiTask says."""
     with mirror.writing() as connection:
-        rows.insert_rows(connection, table, [{"guid": guid, "id": 7} | AGREED | values])
+        rows.upsert_rows(connection, table, [{"guid": guid, "id": 7} | AGREED | values])
         save_bases(connection, [Base(guid, table, 7, version=3)])
 
 

@@ -22,7 +22,7 @@ from tests.mirror.people import Person, inserted, updated
 
 def put(mirror: Mirror, **values: Any) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1} | values])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1} | values])
 
 
 # The mark
@@ -61,7 +61,7 @@ def test_the_engine_may_give_a_row_its_id(mirror: Mirror, person: Person) -> Non
 def forget_to_unmark(connection: Connection) -> None:
     with connection.begin():
         sqlite.mark(connection)
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
 
 
 def test_a_forgotten_mark_can_not_be_committed(mirror: Mirror, person: Person) -> None:
@@ -74,7 +74,7 @@ def test_a_forgotten_mark_can_not_be_committed(mirror: Mirror, person: Person) -
 
 def test_a_failed_transaction_leaves_nothing(mirror: Mirror, person: Person) -> None:
     with pytest.raises(RuntimeError), mirror.writing() as connection:  # noqa: PT012
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
         raise RuntimeError
     assert person.run("SELECT guid FROM tasks UNION ALL SELECT id FROM sync_mark") == []
 
@@ -82,7 +82,7 @@ def test_a_failed_transaction_leaves_nothing(mirror: Mirror, person: Person) -> 
 def test_a_rehearsal_leaves_nothing(mirror: Mirror, person: Person) -> None:
     person.run("INSERT INTO tasks (guid) VALUES ('mine')")
     with mirror.writing(commit=False) as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
     assert person.run("SELECT guid FROM tasks") == [("mine",)]
     with mirror.reading() as connection:
         assert state.load(connection).folded_seq == 0
@@ -108,7 +108,7 @@ def test_columns_of_peoples_own_outlive_the_engines_writes(mirror: Mirror, perso
     put(mirror, title="b")
     with mirror.writing() as connection:
         rows.set_cells(connection, "tasks", "g", {"title": "c"})
-        rows.insert_rows(connection, "tasks", [{"guid": "h", "id": 2}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "h", "id": 2}])
     query = "SELECT guid, title, cost_centre FROM tasks ORDER BY guid"
     assert person.run(query) == [("g", "c", "x"), ("h", None, "none")]
 
@@ -160,7 +160,7 @@ def test_people_wait_while_the_engine_writes_and_see_all_or_nothing(
     mirror: Mirror, person: Person
 ) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
         assert person.run("SELECT * FROM tasks") == []
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             person.run("INSERT INTO tasks (guid) VALUES ('h')")
@@ -270,7 +270,7 @@ def test_what_people_forbid_is_named(
     person.run(statement)
     rest = r".* \(an index or a trigger refuses what hiTask holds: drop it if it is your own\)"
     with pytest.raises(MirrorError, match=reason + rest), mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "h", "id": 2, "title": "a"}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "h", "id": 2, "title": "a"}])
     assert person.run("SELECT guid FROM tasks") == [("g",)]
 
 
@@ -335,7 +335,7 @@ def test_the_files_have_the_mode_that_was_asked_for(tmp_path: Path, mode: int) -
     with open_mirror(f"sqlite:///{path}", file_mode=mode).acquire() as mirror:
         row: Values = {"guid": "g", "id": 1}
         with mirror.writing() as connection:
-            rows.insert_rows(connection, "tasks", [row])
+            rows.upsert_rows(connection, "tasks", [row])
         files = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
         assert [oct(file.stat().st_mode & 0o777) for file in files] == [oct(mode)] * 3
 

@@ -33,7 +33,7 @@ def test_new_rows_come_in_although_they_can_not_be_copied(database: str) -> None
         run(session, "ALTER TABLE tasks FORCE ROW LEVEL SECURITY")
         run(session, f"CREATE POLICY all_of_it ON tasks TO {PLAIN} USING (true)")
         with mirror.writing() as connection:
-            rows.add_rows(connection, "tasks", items)
+            rows.insert_rows(connection, "tasks", items)
         found = run(session, "SELECT guid, title, tags, color FROM tasks ORDER BY id")
     assert found == [(item.guid, f"ä {item.id}", ["x"], item.id) for item in items]
 
@@ -54,7 +54,7 @@ def test_what_a_trigger_does_not_support_is_no_policy(database: str) -> None:
             pytest.raises(NotSupportedError, match="not this way"),
             mirror.writing() as connection,
         ):
-            rows.add_rows(connection, "tasks", items)
+            rows.insert_rows(connection, "tasks", items)
 
 
 def test_a_server_that_is_stopped_meanwhile_is_said_to_be(database: str) -> None:
@@ -73,4 +73,4 @@ def test_a_server_that_is_stopped_meanwhile_is_said_to_be(database: str) -> None
             pytest.raises(LostServerError, match="is being stopped"),
             mirror.writing() as connection,
         ):
-            rows.add_rows(connection, "tasks", [decode_item({"id": 1, "category": 1})])
+            rows.insert_rows(connection, "tasks", [decode_item({"id": 1, "category": 1})])

@@ -313,7 +313,7 @@ def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: 
 
 def put(mirror: Mirror, guid: str, title: str) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": guid, "id": 1, "title": title}])
+        rows.upsert_rows(connection, "tasks", [{"guid": guid, "id": 1, "title": title}])
 
 
 @pytest.mark.postgresql
@@ -413,7 +413,7 @@ def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
 @pytest.mark.postgresql
 def test_readers_never_wait(mirror: Mirror, session: Session) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
         run(session, "SET statement_timeout = 2000")
         assert run(session, "SELECT count(*) FROM tasks") == [(0,)]
 
@@ -757,9 +757,9 @@ def own_server() -> Iterator[Server]:
 
 def half_a_write(mirror: Mirror, server: Server) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [{"guid": "half", "id": 1}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "half", "id": 1}])
         server.kill()
-        rows.insert_rows(connection, "tasks", [{"guid": "other", "id": 2}])
+        rows.upsert_rows(connection, "tasks", [{"guid": "other", "id": 2}])
 
 
 @pytest.mark.postgresql

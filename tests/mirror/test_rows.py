@@ -40,7 +40,7 @@ def test_every_table_keeps_every_field(mirror: Mirror, person: Person) -> None:
         values = {c: SAMPLES[f.type][0] for c, f in fields.items()}
         values |= {"participants": [7], "is_all_day": False}
         with mirror.writing() as connection:
-            rows.insert_rows(connection, table, [{"guid": "g", "id": number, **values}])
+            rows.upsert_rows(connection, table, [{"guid": "g", "id": number, **values}])
             found = rows.load_rows(connection, table, ["g"])["g"]
         assert (found.table, found.guid, found.id) == (table, "g", number)
         assert found.values == values
@@ -51,8 +51,8 @@ def test_every_table_keeps_every_field(mirror: Mirror, person: Person) -> None:
 
 def test_a_row_that_says_nothing_is_null_and_false(mirror: Mirror, person: Person) -> None:
     with mirror.writing() as connection:
-        rows.insert_rows(connection, "tasks", [])
-        rows.insert_rows(connection, "tasks", [{"guid": "g", "id": 1, "location": None}])
+        rows.upsert_rows(connection, "tasks", [])
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1, "location": None}])
     cells = "completed, starred, title, tags, location, due_date"
     assert person.run(f"SELECT {cells} FROM tasks") == [(0, 0, None, None, None, None)]
 
@@ -61,7 +61,7 @@ def test_rows_are_put_over_what_has_their_guid(mirror: Mirror, person: Person) -
     person.run("INSERT INTO tasks (guid, title, priority) VALUES ('g', 'a', 5)")
     with mirror.writing() as connection:
         new = [{"guid": "g", "id": 1, "title": "b"}, {"guid": "h", "id": 2, "title": "c"}]
-        rows.insert_rows(connection, "tasks", new)
+        rows.upsert_rows(connection, "tasks", new)
     assert person.run("SELECT guid, id, title, priority FROM tasks ORDER BY guid") == [
         ("g", 1, "b", None),
         ("h", 2, "c", None),
@@ -71,7 +71,7 @@ def test_rows_are_put_over_what_has_their_guid(mirror: Mirror, person: Person) -
 def test_cells_are_set_one_by_one(mirror: Mirror, person: Person) -> None:
     with mirror.writing() as connection:
         new = [{"guid": "g", "id": 1, "title": "b"}, {"guid": "h", "id": 2, "title": "c"}]
-        rows.insert_rows(connection, "tasks", new)
+        rows.upsert_rows(connection, "tasks", new)
         rows.set_cells(connection, "tasks", "g", {"tags": None, "due_date": NOON, "id": 3})
         rows.set_cells(connection, "tasks", "h", {})
         rows.set_cells(connection, "tasks", "nobody", {"title": "x"})
@@ -128,7 +128,7 @@ def test_more_rows_than_one_statement_names(mirror: Mirror) -> None:
     guids = [f"g{number}" for number in range(2 * CHUNK + 1)]
     with mirror.writing() as connection:
         new = [{"guid": guid, "id": n, "parent_guid": "g0"} for n, guid in enumerate(guids)]
-        rows.insert_rows(connection, "tasks", new)
+        rows.upsert_rows(connection, "tasks", new)
         assert rows.load_rows(connection, "tasks", guids).keys() == set(guids)
         assert len(rows.parents_of(connection, guids)) == len(guids)
         assert len(rows.children_of(connection, guids)["g0"]) == len(guids)

@@ -143,7 +143,7 @@ class Dialect(Protocol):
     def insert(self, table: Table) -> Upsert:
         """An INSERT that can say what happens where the key is there already."""
 
-    def put_rows(
+    def upsert_rows(
         self, connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]
     ) -> None:
         """Put rows in, over whatever has their guid; columns that are not ours stay as they are.
@@ -154,11 +154,11 @@ class Dialect(Protocol):
             rows: their values by column; one that is left out is empty.
         """
 
-    def add_rows(
+    def insert_rows(
         self,
         connection: Connection,
         table: Table,
-        columns: Sequence[str],
+        columns: tuple[str, ...],
         rows: Iterable[list[Any]],
     ) -> None:
         """Put rows in none of which is there yet.
@@ -166,8 +166,8 @@ class Dialect(Protocol):
         Args:
             connection: the engine's write transaction.
             table: the table.
-            columns: those that are given; the others are empty.
-            rows: a value for each of these columns.
+            columns: those that are given; the others get their defaults.
+            rows: a value for each of these columns, in lists that may be altered.
 
         Raises:
             IntegrityError: if one of them is there.
@@ -176,8 +176,8 @@ class Dialect(Protocol):
     def many_rows(self, connection: Connection) -> AbstractContextManager[None]:
         """What makes it cheaper to put in a great many rows, as long as it is entered."""
 
-    def unasked(self, connection: Connection) -> AbstractContextManager[None]:
-        """Let a great many new rows of the engine's in without asking the triggers about each.
+    def without_insert_triggers(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let a great many new items in without asking the triggers of their tables about each.
 
         Where this is left by an exception, the transaction has to be rolled back.
         """

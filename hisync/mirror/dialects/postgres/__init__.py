@@ -8,21 +8,21 @@ transactions as exclusive as SQLite's; no reader ever waits. Public: all that a 
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
-from hisync.mirror.dialects.postgres.bulk import add_rows as add_rows
 from hisync.mirror.dialects.postgres.bulk import as_list as as_list
 from hisync.mirror.dialects.postgres.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.postgres.bulk import count_on as count_on
 from hisync.mirror.dialects.postgres.bulk import count_singly as count_singly
 from hisync.mirror.dialects.postgres.bulk import fill as fill
 from hisync.mirror.dialects.postgres.bulk import insert as insert
+from hisync.mirror.dialects.postgres.bulk import insert_rows as insert_rows
 from hisync.mirror.dialects.postgres.bulk import is_listed as is_listed
 from hisync.mirror.dialects.postgres.bulk import last_number as last_number
 from hisync.mirror.dialects.postgres.bulk import logged_cell as logged_cell
 from hisync.mirror.dialects.postgres.bulk import many_rows as many_rows
-from hisync.mirror.dialects.postgres.bulk import put_rows as put_rows
 from hisync.mirror.dialects.postgres.bulk import raw as raw
 from hisync.mirror.dialects.postgres.bulk import row_order as row_order
-from hisync.mirror.dialects.postgres.bulk import unasked as unasked
+from hisync.mirror.dialects.postgres.bulk import upsert_rows as upsert_rows
+from hisync.mirror.dialects.postgres.bulk import without_insert_triggers as without_insert_triggers
 from hisync.mirror.dialects.postgres.capture import install_capture as install_capture
 from hisync.mirror.dialects.postgres.capture import missing_triggers as missing_triggers
 from hisync.mirror.dialects.postgres.capture import refuse_edits as refuse_edits

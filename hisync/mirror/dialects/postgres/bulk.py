@@ -1,9 +1,9 @@
 """Rows and keys by the thousand, and cells as they are stored, in PostgreSQL's way.
 
 New rows come by COPY; rows that may be there already as one JSON parameter of one statement, which
-costs neither a round trip nor a plan for each. Public: `insert`, `put_rows`, `add_rows`,
-`many_rows`, `unasked`, `fill`, `last_number`, `count_on`, `count_singly`, `is_listed`, `as_list`,
-`as_one_cell`, `raw`, `logged_cell`, `row_order`, `dump_json`.
+costs neither a round trip nor a plan for each. Public: `insert`, `upsert_rows`, `insert_rows`,
+`many_rows`, `without_insert_triggers`, `fill`, `last_number`, `count_on`, `count_singly`,
+`is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`, `dump_json`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def many_rows(connection: Connection) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def unasked(connection: Connection) -> AbstractContextManager[None]:
+def without_insert_triggers(connection: Connection) -> AbstractContextManager[None]:
     """Nothing: to take the triggers away would keep readers waiting, too."""
     del connection
     return nullcontext()
@@ -63,7 +63,7 @@ def insert(table: Table) -> Insert:
     return Insert(table)
 
 
-def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+def upsert_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Put rows in, over whatever has their key; columns that are not ours stay as they are.
 
     Args:
@@ -79,16 +79,16 @@ def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, A
         connection.exec_driver_sql(statement, (dump_json(batch),))
 
 
-def add_rows(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[list[Any]]
+def insert_rows(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[list[Any]]
 ) -> None:
     """Put rows in none of which is there yet.
 
     Args:
         connection: the engine's write transaction.
         table: the table.
-        columns: those that are given; the others are empty.
-        rows: a value for each of these columns.
+        columns: those that are given; the others get their defaults.
+        rows: a value for each of these columns, in lists that may be altered.
 
     Raises:
         IntegrityError: if one of them is there.

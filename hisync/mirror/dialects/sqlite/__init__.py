@@ -7,24 +7,24 @@ items (`ledger`); `views` are the reports. Public: all that a `Dialect` has.
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
-from hisync.mirror.dialects.sqlite.bulk import add_rows as add_rows
 from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
 from hisync.mirror.dialects.sqlite.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.sqlite.bulk import count_on as count_on
 from hisync.mirror.dialects.sqlite.bulk import count_singly as count_singly
 from hisync.mirror.dialects.sqlite.bulk import fill as fill
 from hisync.mirror.dialects.sqlite.bulk import insert as insert
+from hisync.mirror.dialects.sqlite.bulk import insert_rows as insert_rows
 from hisync.mirror.dialects.sqlite.bulk import is_listed as is_listed
 from hisync.mirror.dialects.sqlite.bulk import last_number as last_number
 from hisync.mirror.dialects.sqlite.bulk import logged_cell as logged_cell
 from hisync.mirror.dialects.sqlite.bulk import many_rows as many_rows
-from hisync.mirror.dialects.sqlite.bulk import put_rows as put_rows
 from hisync.mirror.dialects.sqlite.bulk import raw as raw
 from hisync.mirror.dialects.sqlite.bulk import row_order as row_order
+from hisync.mirror.dialects.sqlite.bulk import upsert_rows as upsert_rows
 from hisync.mirror.dialects.sqlite.capture import install_capture as install_capture
 from hisync.mirror.dialects.sqlite.capture import missing_triggers as missing_triggers
 from hisync.mirror.dialects.sqlite.capture import refuse_edits as refuse_edits
-from hisync.mirror.dialects.sqlite.capture import unasked as unasked
+from hisync.mirror.dialects.sqlite.capture import without_insert_triggers as without_insert_triggers
 from hisync.mirror.dialects.sqlite.connection import ChangeWatch as ChangeWatch
 from hisync.mirror.dialects.sqlite.connection import leftover_mark as leftover_mark
 from hisync.mirror.dialects.sqlite.connection import mark as mark

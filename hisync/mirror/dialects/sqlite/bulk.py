@@ -1,8 +1,8 @@
 """Rows and keys by the thousand, and cells as they are stored, in SQLite's way.
 
-`put_rows` works at about the cost that the driver has: SQLAlchemy makes the statement, but what it
-does for each row of an `executemany` (names, types, processors) would be a third of a first
-mirror. Public: `insert`, `put_rows`, `add_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
+Rows go in at about the cost that the driver has: SQLAlchemy makes the statement, but what it does
+for each row of an `executemany` (names, types, processors) would be a third of a first mirror.
+Public: `insert`, `upsert_rows`, `insert_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
 `count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from operator import itemgetter
 from typing import Any, Final
@@ -23,7 +22,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Date,
     DateTime,
     Dialect,
     Table,
@@ -69,7 +67,7 @@ def insert(table: Table) -> Insert:
     return Insert(table)
 
 
-def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+def upsert_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Put rows in, over whatever has their key; columns that are not ours stay as they are.
 
     Args:
@@ -83,16 +81,16 @@ def put_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str, A
         connection.exec_driver_sql(upsert.statement, cells)
 
 
-def add_rows(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[list[Any]]
+def insert_rows(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[list[Any]]
 ) -> None:
     """Put rows in none of which is there yet.
 
     Args:
         connection: the engine's write transaction.
         table: the table.
-        columns: those that are given; the others are empty.
-        rows: a value for each of these columns.
+        columns: those that are given; the others get their defaults.
+        rows: a value for each of these columns, in lists that may be altered.
 
     Raises:
         IntegrityError: if one of them is there.
@@ -110,7 +108,7 @@ def add_rows(
 
 @cache
 def _insertion(
-    table: Table, columns: Sequence[str]
+    table: Table, columns: tuple[str, ...]
 ) -> tuple[str, Sequence[tuple[int, Callable[[Any], str]]]]:
     """The statement that takes these cells of one row, and what makes a cell of a value."""
     converters = ((place, _converter(table.c[name])) for place, name in enumerate(columns))
@@ -149,8 +147,6 @@ def _upsert(table: Table, dialect: Dialect) -> _Upsert:
 def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
     if isinstance(column.type, Document):
         return _dump
-    if isinstance(column.type, Date):
-        return date.isoformat
     return stored_date if isinstance(column.type, DateTime) else None
 
 

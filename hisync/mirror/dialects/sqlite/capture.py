@@ -8,8 +8,8 @@ statement inside a trigger has a conflict clause, since the outer statement's wo
 
 The triggers of `time_entries` also keep the totals of the items (`ledger`). BEFORE triggers refuse
 every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
-`installed_triggers`, `install_capture`, `unasked`, `missing_triggers`, `refuse_edits`,
-`NOT_POSTING`.
+`installed_triggers`, `install_capture`, `without_insert_triggers`, `missing_triggers`,
+`refuse_edits`, `NOT_POSTING`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.sqlite import ledger
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
 
+_PREFIX: Final = "sync_capture_"
 _NOW: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
 _UNMARKED: Final = "NOT EXISTS (SELECT 1 FROM sync_mark)"
 _LOG: Final = (
@@ -48,7 +49,7 @@ _STAYS: Final = {
 def installed_triggers(connection: Connection) -> dict[str, str]:
     """The capture triggers that the database has, by name."""
     rows = connection.exec_driver_sql(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name GLOB 'sync_capture_*'"
+        f"SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '{_PREFIX}*'"
     )
     return {row.name: row.sql for row in rows}
 
@@ -77,15 +78,16 @@ def refuse_edits(connection: Connection, message: str) -> None:
 
 
 @contextmanager
-def unasked(connection: Connection) -> Iterator[None]:
-    """Let a great many new rows of the engine's in without asking the triggers about each.
+def without_insert_triggers(connection: Connection) -> Iterator[None]:
+    """Let a great many new items in without asking the triggers of their tables about each.
 
-    They are back before the transaction ends, and nobody else can write until then. Where this is
-    left by an exception, the transaction has to be rolled back.
+    They are back before the transaction ends, and nobody else can write until then; SQLite asks
+    them before any that people have made on these tables, from then on. Where this is left by an
+    exception, the transaction has to be rolled back.
     """
-    for name in installed_triggers(connection):
-        if name.endswith("_insert"):
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    names = {f"{_PREFIX}{t}_{when}_insert" for t in ITEM_TABLES for when in ("before", "after")}
+    for name in names & installed_triggers(connection).keys():
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
     yield
     install_capture(connection)
 
@@ -111,7 +113,7 @@ def capture_triggers() -> Mapping[str, str]:
 def _trigger(
     table: str, name: str, event: str, condition: str, statements: Iterable[str]
 ) -> tuple[str, str]:
-    full = f"sync_capture_{table}_{name}"
+    full = f"{_PREFIX}{table}_{name}"
     body = "".join(f"\n  {statement};" for statement in statements)
     return full, (
         f"CREATE TRIGGER {full} {event} ON {table} FOR EACH ROW WHEN {condition} BEGIN{body}\nEND"
