@@ -65,6 +65,7 @@ class Watch:
             asked = asked or guid in self._deleting - self._to_delete()
             assert asked, f"item {number} deleted there, not asked for here"
             self.engine_removed.add(number)
+            self._deleting.discard(guid)
             # What a colleague wrote between our read and our deletion can't be known to anyone.
             self.marks.superseded |= self._items_before[number] & self.marks.unread
             # Its comments go with it. Who deleted it saw those that the mirror had; the others
