@@ -146,17 +146,25 @@ def _carried(change: Change) -> Decided:
 def _insert_again(subject: Subject, change: Change, local: LocalRow) -> Decided:
     """A later change carried the row to hiTask, or it was put in over a known one."""
     later = subject.later(change)
-    differing = [
-        column
-        for column, field in fields_of(subject.table).items()
-        if field.writable
-        and column in change.new_values
-        and not any(newer.touches(column) for newer in later)
-        and not _holds(local, column, [change.new_values[column]])
-    ]
-    if not differing:
-        return _settled(subject, change, "hiTask has the row by now")
-    return _left(change, [f"hiTask has the row, with another {', '.join(differing)}: UPDATE it"])
+    differing: list[str] = []
+    left: list[str] = []
+    for column, field in fields_of(subject.table).items():
+        if not field.writable or column not in change.new_values:
+            continue
+        if _holds(local, column, [change.new_values[column]]):
+            continue
+        newer = next((c for c in later if c.touches(column)), None)
+        if newer is None:
+            differing.append(column)
+        elif _said(newer.old_values.get(column)) != _said(change.new_values[column]):
+            # Made to what hiTask has, not on top of this one.
+            left.append(f"{column} is left: change {newer.seq} is newer")
+    if differing:
+        names = ", ".join(differing)
+        return _left(change, [f"hiTask has the row, with another {names}: UPDATE it"])
+    if left:
+        return _left(change, left)
+    return _settled(subject, change, "hiTask has the row by now")
 
 
 def _update_again(subject: Subject, change: Change, local: LocalRow) -> Decided:

@@ -30,6 +30,23 @@ BOTH = True
 """Those of SQLite only are about cells that PostgreSQL reads, or about the order in the log."""
 
 
+@pytest.mark.sqlite_only
+@pytest.mark.usefixtures("task")
+def test_a_row_put_in_again_and_refused_stays_so_beside_a_newer_title(world: World) -> None:
+    """Seed 1649999: called settled, its title was nowhere but among what had been merged."""
+    world.sql("REPLACE INTO tasks (guid, title) VALUES (?, 'again')", GUID)
+    seq = newest(world)
+    sync_refused(world)
+    assert state(world, seq)[0] == "rejected"
+    after = update(world, title="newer")
+    world.sync()
+    assert retry(world, seq) == [
+        (seq, False, f"stays rejected: title is left: change {after} is newer")
+    ]
+    assert state(world, seq)[0] == "rejected"
+    assert row(world) == [{"title": "newer"}]
+
+
 @pytest.mark.parametrize("column", ODD)
 def test_a_rejected_update_is_tried_again_and_pushed_once(
     world: World, task: int, column: str
