@@ -12,7 +12,7 @@ from hisync.errors import LostServerError
 from hisync.mirror import rows
 from hisync.mirror.store import open_mirror
 from tests.mirror.test_lease import PLAIN, empty, superuser, url_of
-from tests.mirror.test_postgres import run
+from tests.mirror.test_postgres import Session, run
 from tests.postgres import server
 
 
@@ -38,17 +38,19 @@ def test_new_rows_come_in_although_they_can_not_be_copied(database: str) -> None
     assert found == [(item.guid, f"ä {item.id}", ["x"], item.id) for item in items]
 
 
+def make_trigger(session: Session, body: str) -> None:
+    run(
+        session,
+        f"CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} END$$",
+    )
+    run(session, "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()")
+
+
 def test_what_a_trigger_does_not_support_is_no_policy(database: str) -> None:
     items = [decode_item({"id": n, "category": 1}) for n in range(3)]
     with open_mirror(url_of(database)).acquire() as mirror, superuser(database) as session:
-        run(
-            session,
-            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION "
-            "'not this way' USING ERRCODE = 'feature_not_supported'; END$$",
-        )
-        run(
-            session,
-            "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()",
+        make_trigger(
+            session, "RAISE EXCEPTION 'not this way' USING ERRCODE = 'feature_not_supported';"
         )
         with (
             pytest.raises(NotSupportedError, match="not this way"),
@@ -59,15 +61,9 @@ def test_what_a_trigger_does_not_support_is_no_policy(database: str) -> None:
 
 def test_a_server_that_is_stopped_meanwhile_is_said_to_be(database: str) -> None:
     with open_mirror(url_of(database)).acquire() as mirror, superuser(database) as session:
-        run(
+        make_trigger(
             session,
-            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
-            "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); "
-            "RETURN NULL; END$$",
-        )
-        run(
-            session,
-            "CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()",
+            "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NULL;",
         )
         with (
             pytest.raises(LostServerError, match="is being stopped"),
