@@ -121,14 +121,15 @@ class Mirror:
         self.lock()
         with self._errors_named():
             migrate.ensure_current(self.engine, upgrade=upgrade)
-        connecting = dialects.write_connection(self.engine)
-        with self._errors_named(), connecting as connection, connection.begin():
-            memory = state.load(connection)
-            if not to_move:
-                usable(memory)
-            fence = memory.fence + 1
-            state.save(connection, fence=fence)
-            mend_numbers(connection, memory.folded_seq)
+        with self._errors_named(), dialects.write_connection(self.engine) as connection:
+            with connection.begin():
+                memory = state.load(connection)
+                if not to_move:
+                    usable(memory)
+                fence = memory.fence + 1
+                state.save(connection, fence=fence)
+                mend_numbers(connection, memory.folded_seq)
+            connection.info[_COUNTS] = True
         self._fence = fence
         return self
 

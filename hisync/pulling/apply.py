@@ -62,7 +62,7 @@ def apply_items(
         spent: what was looked up about totals with lost answers, by the item's id.
     """
     many = len(items) > bulk.BATCH
-    blank = not answering and rows.is_blank(connection)
+    blank = bool(items) and not answering and rows.is_blank(connection)
     adopted = {}
     if not answering and not blank:
         adopted = adopt(connection, items, intents.load_intents(connection))

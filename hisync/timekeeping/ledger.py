@@ -24,6 +24,7 @@ from hisync.items import MOST_MINUTES, SPENT, Values, derived_guid, fields_of
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, intents, records, rows, state, time_entries
 from hisync.mirror.base import Base
+from hisync.mirror.cells import stored_date
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.rows import LocalRow
@@ -247,7 +248,7 @@ def _left_out(
     usual = {
         "user_id": memory.account_id,
         "spent_on": day_of(engine, memory, written).isoformat(),
-        "time_create": written.isoformat(" ", "microseconds"),
+        "time_create": stored_date(written),
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
     left_out = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}

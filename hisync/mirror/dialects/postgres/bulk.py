@@ -82,17 +82,7 @@ def upsert_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str
 def insert_rows(
     connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[list[Any]]
 ) -> None:
-    """Put rows in none of which is there yet.
-
-    Args:
-        connection: the engine's write transaction.
-        table: the table.
-        columns: those that are given; the others get their defaults.
-        rows: a value for each of these columns, in lists that may be altered.
-
-    Raises:
-        IntegrityError: if one of them is there.
-    """
+    """Put rows in none of which is there yet: values for these columns, defaults for the others."""
     places = [n for n, name in enumerate(columns) if isinstance(table.c[name].type, Document)]
 
     def cells() -> Iterator[list[Any]]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from sqlalchemy import (
@@ -45,6 +45,10 @@ _USUAL_CACHE: Final = 2000
 _LARGE_CACHE: Final = 16000
 
 
+_Converters: TypeAlias = Sequence[tuple[int, Callable[[Any], str]]]
+"""Where a value is not stored as it is, and what makes a cell of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Upsert:
     """How rows get into one table.
@@ -53,13 +57,13 @@ class _Upsert:
         statement: takes the cells of one row by position.
         empty: what a row has that says nothing.
         pick: the values of a row in the order of the statement.
-        converters: where a value is not stored as it is, and what makes a cell of it.
+        converters: what makes cells of values.
     """
 
     statement: str
     empty: Mapping[str, Any]
     pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    converters: Sequence[tuple[int, Callable[[Any], str]]]
+    converters: _Converters
 
 
 def insert(table: Table) -> Insert:
@@ -84,44 +88,29 @@ def upsert_rows(connection: Connection, table: Table, rows: Iterable[Mapping[str
 def insert_rows(
     connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[list[Any]]
 ) -> None:
-    """Put rows in none of which is there yet.
-
-    Args:
-        connection: the engine's write transaction.
-        table: the table.
-        columns: those that are given; the others get their defaults.
-        rows: a value for each of these columns, in lists that may be altered.
-
-    Raises:
-        IntegrityError: if one of them is there.
-    """
+    """Put rows in none of which is there yet: values for these columns, defaults for the others."""
     statement, converters = _insertion(table, columns)
-    cells = []
-    for row in rows:
-        for place, convert in converters:
-            if row[place] is not None:
-                row[place] = convert(row[place])
-        cells.append(tuple(row))
+    cells = [_stored(row, converters) for row in rows]
     if cells:
         connection.exec_driver_sql(statement, cells)
 
 
 @cache
-def _insertion(
-    table: Table, columns: tuple[str, ...]
-) -> tuple[str, Sequence[tuple[int, Callable[[Any], str]]]]:
+def _insertion(table: Table, columns: tuple[str, ...]) -> tuple[str, _Converters]:
     """The statement that takes these cells of one row, and what makes a cell of a value."""
-    converters = ((place, _converter(table.c[name])) for place, name in enumerate(columns))
-    return (
-        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-        [(place, convert) for place, convert in converters if convert is not None],
-    )
+    places = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"
+    return statement, _converters(table, columns)
 
 
 def _cells(upsert: _Upsert, row: Mapping[str, Any]) -> tuple[Any, ...]:
     whole = row if len(row) == len(upsert.empty) else {**upsert.empty, **row}
-    cells = list(upsert.pick(whole))
-    for place, convert in upsert.converters:
+    return _stored(list(upsert.pick(whole)), upsert.converters)
+
+
+def _stored(cells: list[Any], converters: _Converters) -> tuple[Any, ...]:
+    """The values of a row as its cells, in place."""
+    for place, convert in converters:
         if cells[place] is not None:
             cells[place] = convert(cells[place])
     return tuple(cells)
@@ -135,13 +124,17 @@ def _upsert(table: Table, dialect: Dialect) -> _Upsert:
         set_={c.name: upsert.excluded[c.name] for c in table.c if c.name != "guid"},
     ).compile(dialect=dialect)
     names = list(compiled.positiontup or ())
-    converters = ((place, _converter(table.c[name])) for place, name in enumerate(names))
     return _Upsert(
         str(compiled),
         {c.name: False if isinstance(c.type, Boolean) else None for c in table.c},
         itemgetter(*names),
-        [(place, convert) for place, convert in converters if convert is not None],
+        _converters(table, names),
     )
+
+
+def _converters(table: Table, names: Sequence[str]) -> _Converters:
+    each = ((place, _converter(table.c[name])) for place, name in enumerate(names))
+    return [(place, convert) for place, convert in each if convert is not None]
 
 
 def _converter(column: Column[Any]) -> Callable[[Any], str] | None:
