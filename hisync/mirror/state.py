@@ -5,15 +5,17 @@ Public: `EngineState`, `DeltaMode`, `zone_named`, `load`, `save`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
+from hisync.errors import MirrorError
 from hisync.mirror import dialects
 from hisync.mirror.tables import sync_state
 
@@ -122,6 +124,18 @@ class EngineState:
 _NAMES: Final = frozenset(field.name for field in fields(EngineState))
 
 
+@cache
+def _types() -> Mapping[str, tuple[type, ...]]:
+    """What each value may be. A number without a fraction is written as an integer, too."""
+    hints = get_type_hints(EngineState)
+    types = {name: get_args(hint) or (hint,) for name, hint in hints.items()}
+    whole = {float: (float, int)}
+    return {
+        name: tuple(t for kind in kinds for t in whole.get(kind, (get_origin(kind) or kind,)))
+        for name, kinds in types.items()
+    }
+
+
 def zone_named(name: str) -> tzinfo | None:
     """The time zone of this name, None if there is none."""
     try:
@@ -131,9 +145,38 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def load(connection: Connection) -> EngineState:
-    """The engine's memory as it is."""
-    rows = connection.execute(_ALL)
-    return EngineState(**{key: value for key, value in rows if key in _NAMES and value is not None})
+    """The engine's memory as it is.
+
+    Raises:
+        MirrorError: if somebody else has written to it what can't be meant.
+    """
+    try:
+        rows = connection.execute(_ALL).all()
+    except MirrorError:
+        raise _garbled(_unreadable(connection)) from None
+    known = {key: value for key, value in rows if key in _NAMES and value is not None}
+    for key, value in known.items():
+        if not isinstance(value, _types()[key]):
+            raise _garbled(key)
+    return EngineState(**known)
+
+
+def _unreadable(connection: Connection) -> str:
+    """The key of the first value that is no JSON."""
+    keys: Sequence[str] = connection.execute(select(sync_state.c.key)).scalars().all()
+    for key in keys:
+        try:
+            connection.execute(_ALL.where(sync_state.c.key == key)).all()
+        except MirrorError:
+            return key
+    return "a value"
+
+
+def _garbled(key: str) -> MirrorError:
+    return MirrorError(
+        f"the value of {key!r} in sync_state is not what hisync wrote there; delete that row and "
+        "start again, hisync finds out anew what it said"
+    )
 
 
 def save(connection: Connection, **changes: Any) -> None:

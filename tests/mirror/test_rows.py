@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hisync.change import Change
+from hisync.errors import MirrorError
 from hisync.items import TABLES, FieldType, fields_of
 from hisync.mirror import changes, intents, records, rows, state
 from hisync.mirror.base import CHUNK
@@ -311,3 +312,21 @@ def test_the_engine_remembers(mirror: Mirror, person: Person) -> None:
         assert (known.cursor, known.delta, known.account_id) == (None, "partial", 5)
         with pytest.raises(ValueError, match="curser"):
             state.save(connection, curser="abc")
+
+
+@pytest.mark.parametrize("garbage", ["garbage", '"a text"', "[1]"])
+def test_a_memory_that_somebody_wrote_to_is_an_error_that_names_the_fix(
+    mirror: Mirror, person: Person, garbage: str
+) -> None:
+    with mirror.writing() as connection:
+        state.save(connection, cursor="abc", account_id=5, last_full_at=1)
+    person.run(f"UPDATE sync_state SET value = '{garbage}' WHERE key = 'account_id'")
+    with (
+        mirror.reading() as connection,
+        pytest.raises(MirrorError, match=r"'account_id' in sync_state .* delete that row"),
+    ):
+        state.load(connection)
+    person.run("DELETE FROM sync_state WHERE key = 'account_id'")
+    with mirror.reading() as connection:
+        known = state.load(connection)
+    assert (known.cursor, known.account_id, known.last_full_at) == ("abc", None, 1)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, Engine, event
 
+from hisync.errors import MirrorError
 from hisync.mirror.dialects import WRITE
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
@@ -52,6 +53,9 @@ def read_json(cell: Any) -> Any:
     The triggers write what SQLite calls JSON, which knows texts and numbers that JSON parsers
     refuse. Such an object is taken apart here, so that the one bad value stays alone: what is
     nested in it is left as JSON text for `decode_cell` to judge.
+
+    Raises:
+        MirrorError: if it is no JSON at all, which only somebody else can have written.
     """
     if not isinstance(cell, str):
         return cell
@@ -62,7 +66,12 @@ def read_json(cell: Any) -> Any:
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.text_factory = _any_text
             query = "SELECT key, value FROM json_each(CAST(? AS TEXT))"
-            return dict(connection.execute(query, (text,)))
+            try:
+                return dict(connection.execute(query, (text,)))
+            except sqlite3.Error:
+                raise MirrorError(
+                    f"what a table of hisync's own should hold as JSON begins with {cell[:40]!r}"
+                ) from None
 
 
 def mark(connection: Connection) -> None:
