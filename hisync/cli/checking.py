@@ -90,8 +90,10 @@ def _credentials(config: Config) -> Finding:
 
 def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirror | None]]:
     path = config.database.sqlite_path
+    by_itself = config.database.auto_upgrade
     if path is not None and not path.exists():
-        yield Finding("database", f"{path} will be made by the first sync"), None
+        maker = "the first sync" if by_itself else "`hisync db upgrade`"
+        yield Finding("database", f"{path} will be made by {maker}", warns=not by_itself), None
         yield Finding("schema", "made with the database"), None
         return
     try:
@@ -102,6 +104,9 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
         yield Finding("schema", "not looked at without the database"), None
         return
     yield Finding("database", mirror.name), None
+    if revision is None and by_itself:
+        yield Finding("schema", "will be made by the first sync"), None
+        return
     try:
         mirror.check()
     except HisyncError as error:

@@ -49,10 +49,9 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
         return
     _refuse_newer(revision)
     if not upgrade:
-        raise SchemaError(
-            f"the database's schema is at {revision or 'nothing'}, this hisync needs {head()}: "
-            "run `hisync db upgrade`"
-        )
+        older = f"the database's schema is at {revision}, this hisync needs {head()}"
+        what = older if revision else "the database holds no mirror yet"
+        raise SchemaError(f"{what}: run `hisync db upgrade`")
     upgrade_schema(engine)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -84,10 +85,7 @@ class Site:
         lines = []
         for section, values in settings.items():
             lines.append(f"[{section}]")
-            lines += [
-                f"{key} = {value}" if isinstance(value, int | float) else f'{key} = "{value}"'
-                for key, value in values.items()
-            ]
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
         path = self.folder / "config.toml"
         path.write_text("\n".join(lines) + "\n")
         path.chmod(0o600)

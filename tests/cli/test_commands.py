@@ -163,6 +163,24 @@ def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("by_itself", "missing", "empty"),
+    [
+        (True, (0, "by the first sync"), (0, "ok   schema: will be made by the first sync")),
+        (False, (0, "warn database"), (1, "FAIL schema: the database holds no mirror yet")),
+    ],
+)
+def test_check_says_who_makes_the_mirror(
+    site: Site, by_itself: bool, missing: tuple[int, str], empty: tuple[int, str]
+) -> None:
+    site.configure(database={"auto_upgrade": by_itself})
+    for code, said in (missing, empty):
+        done = site.run("check", "--offline")
+        assert (done.returncode, said in done.stdout) == (code, True), done.stdout
+        assert by_itself or "`hisync db upgrade`" in done.stdout
+        site.database.touch()
+
+
+@pytest.mark.parametrize(
     ("hitask", "code", "fix"),
     [
         ({"password": "wrong"}, 3, "mend hitask.login, the password or the API key"),
