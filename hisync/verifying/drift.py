@@ -133,7 +133,7 @@ def _compare_row(
     if "is_all_day" in waiting or "is_all_day" in row.unreadable:
         waiting |= _DATES  # the same cells mean something else by another is_all_day
     differing = list(_drift(pair, row, theirs, waiting | row.unreadable.keys()))
-    drifted = [one for one in differing if one.column not in UNVERSIONED]
+    drifted = [one for one in differing if not _tells_of_news(one)]
     found.drift += drifted
     found.not_pulled += bool(differing) and not drifted
 
@@ -148,6 +148,13 @@ def _is_newer(item: Item, base: Base | None, row: LocalRow) -> bool:
         return bool(theirs > max(ours))
     then, before = item.values.get("time_last_update"), row.values["time_last_update"]
     return then is not None and before is not None and then > before
+
+
+def _tells_of_news(one: Drift) -> bool:
+    """Whether the cell differs because something happened since the pull, such as a comment."""
+    if one.column == "time_last_update":  # on some servers a comment moves it, and not the version
+        return one.here is not None and one.there is not None and bool(one.there > one.here)
+    return one.column in UNVERSIONED
 
 
 def _waiting_columns(surveyed: Survey, pair: Pair, row: LocalRow) -> set[str]:

@@ -160,6 +160,20 @@ def test_what_changed_on_hitask_since_the_last_pull_is_not_pulled_yet(world: Wor
     assert found.differences == 1
 
 
+def test_a_comment_that_moves_an_items_time_alone_is_not_pulled_yet(world: World) -> None:
+    """As on a server where a comment, our own too, makes no new version of its item."""
+    item = world.service.model.item(a_task(world, 0)["id"])
+    item.modified += 30_000
+    with unseen(world) as client:
+        client.execute(
+            "UPDATE tasks SET time_last_update = datetime(time_last_update, '+1 day') WHERE id = ?",
+            [a_task(world, 1)["id"]],
+        )
+    found = verify(world.engine)
+    assert (found.not_pulled, [d.column for d in found.drift]) == (1, ["time_last_update"])
+    assert found.drift[0].here > found.drift[0].there
+
+
 def test_a_lost_answer_waits_and_is_no_difference(world: World) -> None:
     task = a_task(world)
     world.service.faults.add("PUT /item/*:drop_after:1")
