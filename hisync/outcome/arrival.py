@@ -5,7 +5,8 @@ Public: `Arrival`, `finish_write`, `requeue`, `carried_by`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -15,8 +16,9 @@ from hisync.endings import end
 from hisync.engine import Engine
 from hisync.items import SPENT, Values, fields_of, same_value
 from hisync.mirror import changes, intents
-from hisync.mirror.cells import cell_text
+from hisync.mirror.cells import UnreadableCellError, cell_text, decode_cell
 from hisync.mirror.intents import Intent
+from hisync.plan.checks import read_only, read_only_cells
 from hisync.plan.proof import Ending, columns_edited_after, end_changes
 from hisync.timekeeping.ledger import carried_entries, finish_entries
 
@@ -55,9 +57,11 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
     endings: list[Ending] = []
     if not waiting & intent.sent.keys() and intent.op in {"create", "update"}:
         refused, notes = _verify(arrival)
+        if intent.op == "create":
+            notes += _not_taken(arrival, carried)
         for ending in end_changes(carried, unsent=waiting, refused=refused, sent=True):
-            note = notes if ending.state == "done" else None
-            endings.append(Ending(ending.seq, ending.state, ending.error or note))
+            note = "; ".join(notes) if ending.state == "done" else None
+            endings.append(Ending(ending.seq, ending.state, ending.error or note or None))
     now = engine.clock.now()
     end(engine, connection, intent.guid, endings)
     left = {change.seq for change in carried} - {ending.seq for ending in endings}
@@ -92,15 +96,15 @@ def carried_by(connection: Connection, intent: Intent) -> list[Change]:
     return [*carried, *carried_entries(connection, intent)]
 
 
-def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:
+def _verify(arrival: Arrival) -> tuple[dict[str, str], list[str]]:
     """Hold the answer against what was sent.
 
     Returns:
-        The reason for each column that hiTask left as it was, and a note on those in which it
+        The reason for each column that hiTask left as it was, and notes on those in which it
         stored something else.
     """
     if not arrival.direct:
-        return {}, None
+        return {}, []
     refused: dict[str, str] = {}
     notes: list[str] = []
     for column, sent in arrival.intent.sent.items():
@@ -115,4 +119,19 @@ def _verify(arrival: Arrival) -> tuple[dict[str, str], str | None]:
             refused[column] = f"{column}: hiTask answered OK but kept {shown!r}"
         else:
             notes.append(f"{column}: hiTask stored {shown!r}")
-    return refused, "; ".join(notes) or None
+    return refused, notes
+
+
+def _not_taken(arrival: Arrival, carried: Iterable[Change]) -> list[str]:
+    """Notes on what people gave a new row and hiTask alone sets, unless it is the same."""
+    fields = fields_of(arrival.intent.table)
+    all_day = bool(arrival.remote.get("is_all_day"))
+    notes = []
+    for column, cell in read_only_cells(arrival.intent.table, carried).items():
+        field = fields[column]
+        with suppress(UnreadableCellError):
+            given = decode_cell(field, cell, all_day=all_day)
+            if same_value(field, given, arrival.remote.get(column, field.empty)):
+                continue
+        notes.append(read_only(column))
+    return notes

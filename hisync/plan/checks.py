@@ -1,18 +1,27 @@
 """What hiTask will not take, found without spending a request. Pure.
 
-Public: `Neighbours`, `Refusal`, `check`, `refused_edits`.
+Public: `Neighbours`, `Refusal`, `check`, `refused_edits`, `read_only_cells`, `read_only`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from hisync.change import Change
-from hisync.items import Access, Field, Level, Values, fields_of, says_nothing, table_of_category
+from hisync.items import (
+    SPENT,
+    Access,
+    Field,
+    Level,
+    Values,
+    fields_of,
+    says_nothing,
+    table_of_category,
+)
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
 
 Standing: TypeAlias = Literal["none", "known", "coming", "waiting", "absent"]
@@ -98,8 +107,25 @@ def refused_edits(
             continue
         written = [change for change in changes if _writes(change, column)]
         if written and not _reverted(changes, written[-1], column):
-            refused[column] = f"{column} is read-only: only hiTask sets it" + _instead(column)
+            refused[column] = read_only(column)
     return refused
+
+
+def read_only_cells(table: str, changes: Iterable[Change]) -> dict[str, Any]:
+    """What people gave a new row that hiTask alone sets, by column: its word comes over it."""
+    return {
+        field.column: change.new_values[field.column]
+        for field in fields_of(table).values()
+        if field.access in {Access.READ_ONLY, Access.COUNTED}
+        for change in changes
+        if _writes(change, field.column)
+    }
+
+
+def read_only(column: str) -> str:
+    """Why a column is not sent."""
+    instead = "; log time in time_entries" if column == SPENT else ""
+    return f"{column} is read-only: only hiTask sets it{instead}"
 
 
 @cache
@@ -136,10 +162,6 @@ def _reverted(changes: Sequence[Change], last: Change, column: str) -> bool:
 def _said(cells: Mapping[str, object], column: str) -> object:
     cell = cells.get(column)
     return None if cell is False else cell
-
-
-def _instead(column: str) -> str:
-    return "; log time in time_entries" if column == "time_spent_minutes" else ""
 
 
 def _check_create(table: str, guid: str, values: Values, around: Neighbours) -> Refusal:

@@ -491,6 +491,26 @@ def test_a_cell_that_cant_be_sent_is_rejected_by_name_and_put_back(
     assert reason in change["error"]
 
 
+def test_a_new_rows_read_only_cells_are_named_where_hitask_has_another_value(world: World) -> None:
+    columns = "title, version, issue_id, time_spent_minutes, extra"
+    for title, version, issue in (("ours", 9, "X-1"), ("hiTask's", 1, None)):
+        spent, extra = (60, '{"a": 1}') if version == 9 else (0, None)
+        world.sql(
+            f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?)",
+            *(title, version, issue, spent, extra),
+        )
+    assert world.sync().rejected == 0
+    ours, theirs = world.sql("SELECT state, error FROM change_log ORDER BY seq")
+    assert ours["state"] == "done"
+    assert [note.split(" is read-only: ")[0] for note in ours["error"].split("; ")] == [
+        *("time_spent_minutes", "log time in time_entries"),
+        *("issue_id", "version", "extra"),
+    ]
+    assert theirs == {"state": "done", "error": None}
+    found = world.one("SELECT version, time_spent_minutes FROM tasks WHERE title = 'ours'")
+    assert found == {"version": 1, "time_spent_minutes": None}
+
+
 @pytest.mark.sqlite_only
 def test_a_cell_that_cant_be_read_is_rejected_even_if_hitask_changed_it_meanwhile(
     world: World,
