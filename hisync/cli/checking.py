@@ -92,19 +92,22 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
     path = config.database.sqlite_path
     by_itself = config.database.auto_upgrade
     if path is not None and not path.exists():
-        maker = "the first sync" if by_itself else "`hisync db upgrade`"
-        yield Finding("database", f"{path} will be made by {maker}", warns=not by_itself), None
+        if by_itself:
+            yield Finding("database", f"{path} will be made by the first sync"), None
+        else:
+            missing = f"there is no {path} yet: run `hisync db upgrade`"
+            yield Finding("database", missing, ExitCode.FAILED), None
         yield Finding("schema", "made with the database"), None
         return
     try:
         mirror = stack.enter_context(open_configured(config))
-        revision = mirror.revision()
+        revision, is_new = mirror.revision(), mirror.is_empty()
     except HisyncError as error:
         yield Finding("database", str(error), exit_code_of(error)), None
         yield Finding("schema", "not looked at without the database"), None
         return
     yield Finding("database", mirror.name), None
-    if revision is None and by_itself:
+    if is_new and by_itself:
         yield Finding("schema", "will be made by the first sync"), None
         return
     try:

@@ -49,9 +49,10 @@ def ensure_current(engine: Engine, *, upgrade: bool) -> None:
         return
     _refuse_newer(revision)
     if not upgrade:
-        older = f"the database's schema is at {revision}, this hisync needs {head()}"
-        what = older if revision else "the database holds no mirror yet"
-        raise SchemaError(f"{what}: run `hisync db upgrade`")
+        raise SchemaError(
+            f"the database's schema is at {revision or 'no revision yet'}, this hisync needs "
+            f"{head()}: run `hisync db upgrade`"
+        )
     upgrade_schema(engine)
 
 
@@ -125,6 +126,13 @@ def current(engine: Engine) -> str | None:
 
 
 @cache
+def is_empty(engine: Engine) -> bool:
+    """Whether nothing of a mirror is there, nor a table of somebody's own in its place."""
+    with engine.connect() as connection, connection.begin():
+        there = inspect(connection).get_table_names()
+        return not {VERSION_TABLE, *dialects.of(connection).tables()} & set(there)
+
+
 def head() -> str:
     """The revision that this version needs."""
     if not _known():

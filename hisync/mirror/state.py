@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import cache
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -121,19 +122,22 @@ class EngineState:
         return dict((self.last_cycle or {}).get("held") or {})
 
 
+_LASTING: Final = frozenset({"account_id", "accepted", "moved_to", "moving_from"})
+"""What nothing else tells: without it an edit could be sent twice, or to another account."""
+
 _NAMES: Final = frozenset(field.name for field in fields(EngineState))
 
 
 @cache
 def _types() -> Mapping[str, tuple[type, ...]]:
-    """What each value may be. A number without a fraction is written as an integer, too."""
-    hints = get_type_hints(EngineState)
-    types = {name: get_args(hint) or (hint,) for name, hint in hints.items()}
-    whole = {float: (float, int)}
-    return {
-        name: tuple(t for kind in kinds for t in whole.get(kind, (get_origin(kind) or kind,)))
-        for name, kinds in types.items()
-    }
+    """What each value may be, besides nothing."""
+    types: dict[str, tuple[type, ...]] = {}
+    for name, hint in get_type_hints(EngineState).items():
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        types[name] = tuple(get_origin(kind) or kind for kind in kinds)
+        if float in types[name]:
+            types[name] += (int,)  # as a number without a fraction comes back from SQLite
+    return types
 
 
 def zone_named(name: str) -> tzinfo | None:
@@ -156,8 +160,11 @@ def load(connection: Connection) -> EngineState:
         raise _garbled(_unreadable(connection)) from None
     known = {key: value for key, value in rows if key in _NAMES and value is not None}
     for key, value in known.items():
-        if not isinstance(value, _types()[key]):
+        right = _types()[key]
+        if not isinstance(value, right) or (isinstance(value, bool) and bool not in right):
             raise _garbled(key)
+    if known.get("delta", DeltaMode.UNKNOWN) not in set(DeltaMode):
+        raise _garbled("delta")
     return EngineState(**known)
 
 
@@ -173,10 +180,12 @@ def _unreadable(connection: Connection) -> str:
 
 
 def _garbled(key: str) -> MirrorError:
-    return MirrorError(
-        f"the value of {key!r} in sync_state is not what hisync wrote there; delete that row and "
-        "start again, hisync finds out anew what it said"
+    fix = (
+        "nothing else says it, so bring that row back from a backup"
+        if key in _LASTING
+        else "delete that row and start again: hisync finds out anew what it said"
     )
+    return MirrorError(f"the value of {key!r} in sync_state is not what hisync wrote there; {fix}")
 
 
 def save(connection: Connection, **changes: Any) -> None:

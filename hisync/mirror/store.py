@@ -159,6 +159,11 @@ class Mirror:
         with self._errors_named():
             return migrate.current(self.engine)
 
+    def is_empty(self) -> bool:
+        """Whether the first sync finds nothing in its way."""
+        with self._errors_named():
+            return migrate.is_empty(self.engine)
+
     def holder(self) -> int | None:
         """The process that holds the mirror, None when nobody does; 0 if it can't be told which."""
         with self._errors_named():

@@ -18,6 +18,7 @@ from hisync.items import SPENT, Values, fields_of, same_value
 from hisync.mirror import changes, intents
 from hisync.mirror.cells import UnreadableCellError, cell_text, decode_cell
 from hisync.mirror.intents import Intent
+from hisync.mirror.time_entries import sums
 from hisync.plan.checks import read_only, read_only_cells
 from hisync.plan.proof import Ending, columns_edited_after, end_changes
 from hisync.timekeeping.ledger import carried_entries, finish_entries
@@ -58,7 +59,7 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
     if not waiting & intent.sent.keys() and intent.op in {"create", "update"}:
         refused, notes = _verify(arrival)
         if intent.op == "create":
-            notes += _not_taken(arrival, carried)
+            notes += _not_taken(connection, arrival, carried)
         for ending in end_changes(carried, unsent=waiting, refused=refused, sent=True):
             note = "; ".join(notes) if ending.state == "done" else None
             endings.append(Ending(ending.seq, ending.state, ending.error or note or None))
@@ -122,16 +123,17 @@ def _verify(arrival: Arrival) -> tuple[dict[str, str], list[str]]:
     return refused, notes
 
 
-def _not_taken(arrival: Arrival, carried: Iterable[Change]) -> list[str]:
-    """Notes on what people gave a new row and hiTask alone sets, unless it is the same."""
+def _not_taken(connection: Connection, arrival: Arrival, carried: Iterable[Change]) -> list[str]:
+    """Notes on what a new row says and hiTask alone sets, unless it is the same or nothing."""
     fields = fields_of(arrival.intent.table)
-    all_day = bool(arrival.remote.get("is_all_day"))
     notes = []
     for column, cell in read_only_cells(arrival.intent.table, carried).items():
         field = fields[column]
         with suppress(UnreadableCellError):
-            given = decode_cell(field, cell, all_day=all_day)
-            if same_value(field, given, arrival.remote.get(column, field.empty)):
+            given = decode_cell(field, cell)
+            if not given or same_value(field, given, arrival.remote.get(column, field.empty)):
                 continue
+        if column == SPENT and sums(connection, [arrival.intent.guid]):
+            continue  # it is that of entries, which are sent by themselves
         notes.append(read_only(column))
     return notes

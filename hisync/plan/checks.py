@@ -112,14 +112,13 @@ def refused_edits(
 
 
 def read_only_cells(table: str, changes: Iterable[Change]) -> dict[str, Any]:
-    """What people gave a new row that hiTask alone sets, by column: its word comes over it."""
-    return {
-        field.column: change.new_values[field.column]
-        for field in fields_of(table).values()
-        if field.access in {Access.READ_ONLY, Access.COUNTED}
-        for change in changes
-        if _writes(change, field.column)
-    }
+    """What a new row says in the end of columns that hiTask alone sets, by column."""
+    said: dict[str, Any] = {}
+    for change in changes:
+        said = said if change.op == "update" else {}
+        said |= change.new_values
+    own = {Access.READ_ONLY, Access.COUNTED}
+    return {c: said[c] for c, f in fields_of(table).items() if c in said and f.access in own}
 
 
 def read_only(column: str) -> str:

@@ -117,8 +117,8 @@ def _compare_row(
     if _is_newer(item, pair.base, row):
         found.not_pulled += 1
         return
-    moment = item.values.get("time_last_update")
-    if moment is not None:
+    moment, pulled = item.values.get("time_last_update"), row.values["time_last_update"]
+    if moment is not None and (pulled is None or moment <= pulled):
         found.pulled_until = max(moment, found.pulled_until or moment)
     if item.table != row.table:
         found.moved.append(pair)

@@ -165,8 +165,8 @@ def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
 @pytest.mark.parametrize(
     ("by_itself", "missing", "empty"),
     [
-        (True, (0, "by the first sync"), (0, "ok   schema: will be made by the first sync")),
-        (False, (0, "warn database"), (1, "FAIL schema: the database holds no mirror yet")),
+        (True, (0, "ok   database"), (0, "ok   schema: will be made by the first sync")),
+        (False, (1, "FAIL database: there is no"), (1, "FAIL schema: the database's schema is at")),
     ],
 )
 def test_check_says_who_makes_the_mirror(
@@ -176,8 +176,11 @@ def test_check_says_who_makes_the_mirror(
     for code, said in (missing, empty):
         done = site.run("check", "--offline")
         assert (done.returncode, said in done.stdout) == (code, True), done.stdout
-        assert by_itself or "`hisync db upgrade`" in done.stdout
+        assert ("by the first sync" if by_itself else "`hisync db upgrade`") in done.stdout
         site.database.touch()
+    site.sql("CREATE TABLE tasks (id INTEGER)")
+    done = site.run("check", "--offline")
+    assert (done.returncode, "FAIL schema: the database's schema is at" in done.stdout) == (1, True)
 
 
 @pytest.mark.parametrize(

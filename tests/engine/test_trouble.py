@@ -494,7 +494,7 @@ def test_a_cell_that_cant_be_sent_is_rejected_by_name_and_put_back(
 def test_a_new_rows_read_only_cells_are_named_where_hitask_has_another_value(world: World) -> None:
     columns = "title, version, issue_id, time_spent_minutes, extra"
     for title, version, issue in (("ours", 9, "X-1"), ("hiTask's", 1, None)):
-        spent, extra = (60, '{"a": 1}') if version == 9 else (0, None)
+        spent, extra = (60, '{"a": 1}') if version == 9 else (0, "{}")
         world.sql(
             f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?)",
             *(title, version, issue, spent, extra),
@@ -509,6 +509,20 @@ def test_a_new_rows_read_only_cells_are_named_where_hitask_has_another_value(wor
     assert theirs == {"state": "done", "error": None}
     found = world.one("SELECT version, time_spent_minutes FROM tasks WHERE title = 'ours'")
     assert found == {"version": 1, "time_spent_minutes": None}
+
+
+def test_the_total_of_a_new_rows_own_entries_is_nothing_that_was_not_taken(world: World) -> None:
+    insert(world)
+    world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 45)", GUID)
+    world.sql("DELETE FROM tasks WHERE guid = ?", GUID)
+    columns = "guid, title, time_spent_minutes"
+    world.sql(f"INSERT INTO tasks ({columns}) VALUES (?, 'as it was', 45)", GUID)
+    world.sync()
+    assert world.one("SELECT title, time_spent_minutes FROM tasks WHERE guid = ?", GUID) == {
+        "title": "as it was",
+        "time_spent_minutes": 45,
+    }
+    assert {row["error"] for row in world.sql("SELECT error FROM change_log")} == {None}
 
 
 @pytest.mark.sqlite_only

@@ -1024,3 +1024,13 @@ def test_a_server_that_can_t_count_in_order_is_refused(
         pytest.raises(SchemaError, match=r"numbers of change_log\.seq out in blocks of 20"),
     ):
         mirror.acquire()
+
+
+@pytest.mark.postgresql
+def test_a_memory_that_no_parser_takes_is_an_error_that_names_the_row(
+    mirror: Mirror, session: Session
+) -> None:
+    put(mirror, "g", "a")
+    run(session, "UPDATE sync_state SET value = '1e400' WHERE key = 'fence'")
+    with mirror.reading() as connection, pytest.raises(MirrorError, match="'fence' in sync_state"):
+        state.load(connection)

@@ -14,6 +14,7 @@ from hisync.mirror import changes, intents, records, rows, state
 from hisync.mirror.base import CHUNK
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import ConflictRecord, RemovedRow
+from hisync.mirror.state import EngineState
 from hisync.mirror.store import Mirror
 from tests.mirror.people import Person
 
@@ -314,19 +315,31 @@ def test_the_engine_remembers(mirror: Mirror, person: Person) -> None:
             state.save(connection, curser="abc")
 
 
-@pytest.mark.parametrize("garbage", ["garbage", '"a text"', "[1]"])
+@pytest.mark.parametrize(
+    ("key", "garbage", "fix"),
+    [
+        ("cursor", "garbage", "delete that row"),
+        ("cursor", "7", "delete that row"),
+        ("delta", '"of a kind"', "delete that row"),
+        ("fence", "true", "delete that row"),
+        ("last_cycle", "[1]", "delete that row"),
+        ("account_id", '"a text"', "from a backup"),
+    ],
+)
 def test_a_memory_that_somebody_wrote_to_is_an_error_that_names_the_fix(
-    mirror: Mirror, person: Person, garbage: str
+    mirror: Mirror, person: Person, key: str, garbage: str, fix: str
 ) -> None:
     with mirror.writing() as connection:
-        state.save(connection, cursor="abc", account_id=5, last_full_at=1)
-    person.run(f"UPDATE sync_state SET value = '{garbage}' WHERE key = 'account_id'")
+        state.save(connection, cursor="abc", account_id=5, last_full_at=1, last_cycle={})
+        state.save(connection, delta=state.DeltaMode.NONE)
+    person.run("UPDATE sync_state SET value = ? WHERE key = ?", garbage, key)
     with (
         mirror.reading() as connection,
-        pytest.raises(MirrorError, match=r"'account_id' in sync_state .* delete that row"),
+        pytest.raises(MirrorError, match=rf"'{key}' in sync_state .* {fix}"),
     ):
         state.load(connection)
-    person.run("DELETE FROM sync_state WHERE key = 'account_id'")
+    person.run("DELETE FROM sync_state WHERE key = ?", key)
     with mirror.reading() as connection:
         known = state.load(connection)
-    assert (known.cursor, known.account_id, known.last_full_at) == ("abc", None, 1)
+    assert getattr(known, key) == getattr(EngineState(), key)
+    assert known.last_full_at == 1

@@ -9,7 +9,7 @@ import pytest
 from hisync.change import Change
 from hisync.items import Level, fields_of
 from hisync.plan.actions import Send, SendArchive, SendCreate, SendDelete, SendUpdate
-from hisync.plan.checks import Neighbours, Refusal, check, refused_edits
+from hisync.plan.checks import Neighbours, Refusal, check, read_only_cells, refused_edits
 from tests.plan.rows import change, task
 
 GUID = "0b6f5f0e-5a5e-4b3c-9f3a-2d6d5a5f0c11"
@@ -244,6 +244,16 @@ def test_the_refusal_says_what_to_do_instead() -> None:
 def test_a_new_rows_read_only_cells_are_overwritten_anyway() -> None:
     insert = change(1, "insert", new={"title": "a", "version": 9})
     assert refused_edits("tasks", [insert], None, {}) == {}
+
+
+def test_what_a_new_row_says_in_the_end_of_read_only_cells_is_found() -> None:
+    insert = change(1, "insert", new={"title": "a", "version": 9, "unread": 2})
+    edit = change(2, old={"version": 9}, new={"version": 8, "message": "m"})
+    emptied = change(3, old={"unread": 2}, new={"unread": None})
+    assert read_only_cells("tasks", [insert, edit, emptied]) == {"version": 8, "unread": None}
+    assert read_only_cells("tasks", [insert, *replace({}, {"title": "b"})]) == {}
+    own = change(1, "insert", new={"category": 6, "title": "a"})
+    assert read_only_cells("other_items", [own]) == {}  # people choose it
 
 
 def test_the_category_is_chosen_when_a_row_is_made() -> None:

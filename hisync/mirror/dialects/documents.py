@@ -1,4 +1,4 @@
-"""JSON columns, as each engine has them. Public: `Document`."""
+"""JSON columns, as each engine has them. Public: `Document`, `no_json`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import JSON, Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from hisync.errors import MirrorError
 
 
 class Document(TypeDecorator[Any]):
@@ -24,3 +26,11 @@ class Document(TypeDecorator[Any]):
         from sqlalchemy.dialects.postgresql import JSONB
 
         return dialect.type_descriptor(JSONB(none_as_null=True))
+
+
+def no_json(cell: str | bytes) -> MirrorError:
+    """The error for a cell of the machinery that only somebody else can have written."""
+    return MirrorError(
+        f"a table of hisync's own holds {cell[:40]!r} in place of JSON: put back what stood there, "
+        "from a backup"
+    )

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine
 
 from hisync.errors import SchemaError
+from hisync.mirror.dialects.documents import no_json
 from hisync.mirror.dialects.postgres.abilities import ABILITIES, Abilities
 from hisync.mirror.dialects.postgres.bulk import dump_json
 from hisync.mirror.dialects.postgres.connection import prepare
@@ -156,12 +157,17 @@ def _read_json(text: str | bytes) -> Any:
 
     `jsonb` knows numbers that no other parser takes, such as 1e400. As on SQLite such an object is
     taken apart, and what is nested in it left as JSON text for `decode_cell` to judge.
+
+    Raises:
+        MirrorError: if it is neither JSON as others know it nor an object, so somebody else's.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
             cells = json.loads(text, parse_int=_whole_number)
+            if not isinstance(cells, dict):
+                raise no_json(text) from None
             return {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in cells.items()}
         except RecursionError:  # `jsonb` is nested deeper than any parser goes, too
             return _taken_apart(text if isinstance(text, str) else text.decode())

@@ -14,8 +14,8 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, Engine, event
 
-from hisync.errors import MirrorError
 from hisync.mirror.dialects import WRITE
+from hisync.mirror.dialects.documents import no_json
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 """How long to wait for someone else's write transaction before trying again later."""
@@ -69,9 +69,7 @@ def read_json(cell: Any) -> Any:
             try:
                 return dict(connection.execute(query, (text,)))
             except sqlite3.Error:
-                raise MirrorError(
-                    f"what a table of hisync's own should hold as JSON begins with {cell[:40]!r}"
-                ) from None
+                raise no_json(cell) from None
 
 
 def mark(connection: Connection) -> None:
