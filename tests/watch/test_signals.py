@@ -12,11 +12,16 @@ from hisync.daemon import stop_on_signals
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_end_the_daemon_only_while_it_runs(number: signal.Signals) -> None:
-    before, stop = signal.getsignal(number), threading.Event()
-    with stop_on_signals(stop):
-        signal.raise_signal(number)
-    assert stop.is_set()
-    assert signal.getsignal(number) is before
+    stop = threading.Event()
+    # The tests themselves may have been started by `nohup`.
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with stop_on_signals(stop):
+            signal.raise_signal(number)
+        assert stop.is_set()
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_closed_terminal_is_ignored_where_it_should_be() -> None:
