@@ -118,6 +118,11 @@ class Field:
         """Whether people may change it in an existing row."""
         return self.access is Access.WRITABLE
 
+    @property
+    def hitasks_own(self) -> bool:
+        """Whether people can't set it, in a new row either."""
+        return self.access in {Access.READ_ONLY, Access.COUNTED}
+
     @cached_property
     def sendable(self) -> bool:
         """Whether a change of it here goes to hiTask, and one there is more than news."""

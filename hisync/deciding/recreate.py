@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from hisync.deciding.subject import Restored, RestoreError, load, look, waiting
 from hisync.engine import Engine
-from hisync.items import Access, Value, derived_guid, fields_of
+from hisync.items import Value, derived_guid, fields_of
 from hisync.mirror import changes, rows
 from hisync.mirror.cells import decode_row
 from hisync.mirror.removed import LeftRow
@@ -62,7 +62,7 @@ def _last_values(connection: Connection, left: LeftRow) -> tuple[dict[str, Value
     values: dict[str, Value] = {
         column: last[column]
         for column, f in fields_of(left.table).items()
-        if f.access not in {Access.READ_ONLY, Access.COUNTED} and column != "archived"
+        if not f.hitasks_own and column != "archived"
     }
     notes = [f"{column} could not be read, and is empty" for column in unreadable]
     parent = values["parent_guid"]

@@ -125,6 +125,7 @@ class EngineState:
 _LASTING: Final = frozenset({"account_id", "accepted", "moved_to", "moving_from"})
 """What nothing else tells: without it an edit could be sent twice, or to another account."""
 
+_MODES: Final = frozenset(DeltaMode)
 _NAMES: Final = frozenset(field.name for field in fields(EngineState))
 
 
@@ -159,11 +160,11 @@ def load(connection: Connection) -> EngineState:
     except MirrorError:
         raise _garbled(_unreadable(connection)) from None
     known = {key: value for key, value in rows if key in _NAMES and value is not None}
+    types = _types()
     for key, value in known.items():
-        right = _types()[key]
-        if not isinstance(value, right) or (isinstance(value, bool) and bool not in right):
+        if type(value) not in types[key]:
             raise _garbled(key)
-    if known.get("delta", DeltaMode.UNKNOWN) not in set(DeltaMode):
+    if known.get("delta", DeltaMode.UNKNOWN) not in _MODES:
         raise _garbled("delta")
     return EngineState(**known)
 

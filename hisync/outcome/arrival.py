@@ -60,9 +60,10 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
         refused, notes = _verify(arrival)
         if intent.op == "create":
             notes += _not_taken(connection, arrival, carried)
+        note = "; ".join(notes) or None
         for ending in end_changes(carried, unsent=waiting, refused=refused, sent=True):
-            note = "; ".join(notes) if ending.state == "done" else None
-            endings.append(Ending(ending.seq, ending.state, ending.error or note or None))
+            error = ending.error or (note if ending.state == "done" else None)
+            endings.append(Ending(ending.seq, ending.state, error))
     now = engine.clock.now()
     end(engine, connection, intent.guid, endings)
     left = {change.seq for change in carried} - {ending.seq for ending in endings}

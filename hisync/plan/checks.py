@@ -117,8 +117,7 @@ def read_only_cells(table: str, changes: Iterable[Change]) -> dict[str, Any]:
     for change in changes:
         said = said if change.op == "update" else {}
         said |= change.new_values
-    own = {Access.READ_ONLY, Access.COUNTED}
-    return {c: said[c] for c, f in fields_of(table).items() if c in said and f.access in own}
+    return {c: said[c] for c, f in fields_of(table).items() if c in said and f.hitasks_own}
 
 
 def read_only(column: str) -> str:

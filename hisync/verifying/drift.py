@@ -117,8 +117,8 @@ def _compare_row(
     if _is_newer(item, pair.base, row):
         found.not_pulled += 1
         return
-    moment, pulled = item.values.get("time_last_update"), row.values["time_last_update"]
-    if moment is not None and (pulled is None or moment <= pulled):
+    moment, later = item.values.get("time_last_update"), _is_later(item, row)
+    if moment is not None and not later:
         found.pulled_until = max(moment, found.pulled_until or moment)
     if item.table != row.table:
         found.moved.append(pair)
@@ -133,7 +133,9 @@ def _compare_row(
     if "is_all_day" in waiting or "is_all_day" in row.unreadable:
         waiting |= _DATES  # the same cells mean something else by another is_all_day
     differing = list(_drift(pair, row, theirs, waiting | row.unreadable.keys()))
-    drifted = [one for one in differing if not _tells_of_news(one)]
+    # On some servers a comment moves the time of its item, and not the version.
+    news = UNVERSIONED | {"time_last_update"} if later else UNVERSIONED
+    drifted = [one for one in differing if one.column not in news]
     found.drift += drifted
     found.not_pulled += bool(differing) and not drifted
 
@@ -146,15 +148,13 @@ def _is_newer(item: Item, base: Base | None, row: LocalRow) -> bool:
     ours = [v for v in (base.version if base else None, row.values["version"]) if v is not None]
     if theirs is not None and ours:
         return bool(theirs > max(ours))
+    return _is_later(item, row)
+
+
+def _is_later(item: Item, row: LocalRow) -> bool:
+    """Whether hiTask says that something happened to the item after what the row shows."""
     then, before = item.values.get("time_last_update"), row.values["time_last_update"]
     return then is not None and before is not None and then > before
-
-
-def _tells_of_news(one: Drift) -> bool:
-    """Whether the cell differs because something happened since the pull, such as a comment."""
-    if one.column == "time_last_update":  # on some servers a comment moves it, and not the version
-        return one.here is not None and one.there is not None and bool(one.there > one.here)
-    return one.column in UNVERSIONED
 
 
 def _waiting_columns(surveyed: Survey, pair: Pair, row: LocalRow) -> set[str]:
