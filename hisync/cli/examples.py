@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from hisync.mirror import rows
+from hisync.mirror import changes, rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, conflicts, sync_base
 from hisync.plan.guard import CONFIRMED
 
@@ -41,7 +41,7 @@ def removals(connection: Connection, tables: Iterable[str]) -> list[Example]:
 
 def changes_in(connection: Connection, state: str) -> list[Example]:
     """The newest changes in a state, each with its reason."""
-    query = select(change_log).where(change_log.c.state == state)
+    query = select(change_log).where(changes.in_state(state))
     newest = query.order_by(change_log.c.seq.desc()).limit(EXAMPLES)
     return [_change(connection, row) for row in connection.execute(newest).mappings()]
 
@@ -49,9 +49,11 @@ def changes_in(connection: Connection, state: str) -> list[Example]:
 def below_rejected(connection: Connection) -> dict[str, int]:
     """The change that keeps each blocked row waiting, where that is a rejected one of a parent."""
     log = change_log.c
-    blocked = set(connection.execute(select(log.row_guid).where(log.state == "blocked")).scalars())
+    blocked = set(
+        connection.execute(select(log.row_guid).where(changes.in_state("blocked"))).scalars()
+    )
     above = rows.parents_of(connection, blocked)
-    newest = select(log.row_guid, func.max(log.seq)).where(log.state == "rejected")
+    newest = select(log.row_guid, func.max(log.seq)).where(changes.in_state("rejected"))
     refused = dict(connection.execute(newest.group_by(log.row_guid)).all())
     found = {}
     for guid in blocked:

@@ -1,8 +1,8 @@
 """The change log: what people changed, and what became of it.
 
 Public: `unfinished`, `unfinished_where`, `any_unfinished`, `load`, `history`, `set_state`, `move`,
-`rename`, `counts`, `rejected`, `newest_seq`, `deletes_since`, `list_changes`, `captured`,
-`write_logged`, `FINAL_STATES`.
+`rename`, `in_state`, `counts`, `rejected`, `newest_seq`, `deletes_since`, `list_changes`,
+`captured`, `write_logged`, `FINAL_STATES`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     RowMapping,
     bindparam,
     exists,
     func,
     select,
+    union_all,
     update,
 )
 
@@ -38,7 +40,11 @@ FINAL_STATES = frozenset({"done", "merged", "rejected", "discarded"})
 _ANY: Final = select(change_log).order_by(change_log.c.seq)
 _UNFINISHED: Final = _ANY.where(change_log.c.finished_at.is_(None))
 _ANY_UNFINISHED: Final = select(exists().where(change_log.c.finished_at.is_(None)))
-_COUNTS: Final = select(change_log.c.state, func.count()).group_by(change_log.c.state)
+_COUNTED: Final = select(change_log.c.state, func.count()).group_by(change_log.c.state)
+_COUNTS: Final = union_all(
+    _COUNTED.where(change_log.c.finished_at.is_(None)),
+    _COUNTED.where(change_log.c.finished_at.is_not(None)),
+)
 _NEWEST: Final = select(func.max(change_log.c.seq))
 _ENDING: Final = update(change_log).values(
     state=bindparam("new_state"),
@@ -132,6 +138,13 @@ def rename(connection: Connection, seqs: Iterable[int], guid: str) -> None:
     write_among(connection, _RENAMING, change_log.c.seq, seqs, {"new_guid": guid})
 
 
+def in_state(state: str, log: FromClause = change_log) -> ColumnElement[bool]:
+    """The condition that a change is in a state, put so that one of the log's indexes serves."""
+    ended = log.c.finished_at
+    has_end = ended.is_not(None) if state in FINAL_STATES else ended.is_(None)
+    return has_end & (log.c.state == state)
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many changes are in each state."""
     return dict(connection.execute(_COUNTS).all())
@@ -139,7 +152,7 @@ def counts(connection: Connection) -> dict[str, int]:
 
 def rejected(connection: Connection) -> dict[int, str]:
     """The reasons of all rejected changes, by number."""
-    query = select(change_log.c.seq, change_log.c.error).where(change_log.c.state == "rejected")
+    query = select(change_log.c.seq, change_log.c.error).where(in_state("rejected"))
     return {seq: error or "" for seq, error in connection.execute(query)}
 
 
@@ -153,7 +166,7 @@ def deletes_since(connection: Connection, moment: datetime) -> int:
     query = (
         select(func.count())
         .select_from(change_log)
-        .where(change_log.c.op == "delete", change_log.c.state == "done")
+        .where(change_log.c.op == "delete", in_state("done"))
         .where(change_log.c.finished_at >= moment)
     )
     return connection.execute(query).scalar_one()
@@ -163,7 +176,7 @@ def list_changes(connection: Connection, everything: bool, limit: int) -> list[R
     """The newest rows of the change log: all, or those that wait or were rejected."""
     query = select(change_log).order_by(change_log.c.seq.desc()).limit(limit)
     if not everything:
-        query = query.where(change_log.c.finished_at.is_(None) | (change_log.c.state == "rejected"))
+        query = query.where(change_log.c.finished_at.is_(None) | in_state("rejected"))
     return list(connection.execute(query).mappings())
 
 

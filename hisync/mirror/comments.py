@@ -155,7 +155,7 @@ def was_posted_again(connection: Connection, guid: str) -> bool:
     """Whether a comment was sent more than once, since the first time seemed lost."""
     log = change_log.c
     query = select(log.seq).where(log.table_name == COMMENTS, log.row_guid == guid)
-    query = query.where(log.state == "done", log.op == "insert", log.attempts > 1)
+    query = query.where(changes.in_state("done"), log.op == "insert", log.attempts > 1)
     return connection.execute(query.limit(1)).first() is not None
 
 

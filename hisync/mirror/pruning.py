@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, or_, select
 
+from hisync.mirror.changes import in_state
 from hisync.mirror.tables import change_log, conflicts
 
 AT_ONCE: Final = 5000
@@ -21,11 +22,11 @@ def prune_finished(connection: Connection, before: datetime) -> int:
     Returns:
         How many rows were deleted; less than `AT_ONCE` when that were all.
     """
-    log, other = change_log.c, change_log.alias().c
+    log, others = change_log.c, change_log.alias()
     # A rejected change that is tried again must see what was changed since.
     undecided = exists().where(
-        other.row_guid == log.row_guid,
-        or_(other.state == "rejected", other.finished_at.is_(None)),
+        others.c.row_guid == log.row_guid,
+        or_(in_state("rejected", others), others.c.finished_at.is_(None)),
     )
     ended = log.state.in_(_FINISHED) & (log.finished_at < before) & ~undecided
     closed = conflicts.c.resolved_at < before

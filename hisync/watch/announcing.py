@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, func, select
 
 from hisync.engine import Engine
-from hisync.mirror import rows, state
+from hisync.mirror import changes, rows, state
 from hisync.mirror.tables import ITEM_TABLES, change_log, conflicts
 
 MOST_AT_ONCE: Final = 20
@@ -90,7 +90,7 @@ class Announcer:
 
 def _look_for_rejected(connection: Connection, told: _Told, found: list[dict[str, Any]]) -> _Told:
     log = change_log.c
-    query = select(log.seq).where(log.state == "rejected").order_by(log.seq)
+    query = select(log.seq).where(changes.in_state("rejected")).order_by(log.seq)
     standing = tuple(connection.execute(query).scalars())
     new = sorted(set(standing) - set(told.rejected))
     rows_of_new = select(change_log).where(log.seq.in_(new[:MOST_AT_ONCE])).order_by(log.seq)

@@ -222,6 +222,17 @@ def test_each_cell_is_logged_as_it_was_written(
     assert type((insert.new or {})[column]) is type(logged)
 
 
+def test_what_a_json_function_makes_of_a_text_column_is_a_text(person: Person) -> None:
+    """SQLite hands on what a function says of its result: that it is JSON, and no text to quote."""
+    person.run(
+        "INSERT INTO tasks (guid, title, tags) VALUES ('g', json_quote('t'), json_array('x'))"
+    )
+    person.run("UPDATE tasks SET title = json_array(1, 2), message = json('{}'), starred = true")
+    insert, update = person.log()
+    assert insert == inserted("g", title='"t"', tags=["x"])
+    assert update.new == {"title": "[1,2]", "message": "{}", "starred": True}
+
+
 def test_a_row_that_says_nothing_is_logged_as_such(person: Person) -> None:
     person.run("INSERT INTO tasks (guid) VALUES ('g')")
     person.run("DELETE FROM tasks")

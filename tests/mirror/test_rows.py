@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from hisync.change import Change
 from hisync.errors import MirrorError
@@ -13,6 +14,7 @@ from hisync.items import TABLES, FieldType, fields_of
 from hisync.mirror import changes, intents, records, rows, state
 from hisync.mirror.base import CHUNK
 from hisync.mirror.intents import Intent
+from hisync.mirror.pruning import prune_finished
 from hisync.mirror.records import ConflictRecord, RemovedRow
 from hisync.mirror.state import EngineState
 from hisync.mirror.store import Mirror
@@ -166,6 +168,34 @@ def test_unfinished_changes_are_found_by_row(mirror: Mirror, person: Person) -> 
         assert changes.unfinished(connection) == {a: [found[a][1]]}
         assert changes.counts(connection) == {"done": 3, "pending": 1}
         assert changes.newest_seq(connection) == 4
+
+
+def test_the_log_is_never_read_as_a_whole(mirror: Mirror) -> None:
+    """It keeps months of what has ended, and these questions come in each cycle."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        asked.append((statement, values))
+
+    with mirror.writing() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        changes.counts(connection)
+        changes.rejected(connection)
+        changes.deletes_since(connection, NOON)
+        changes.unfinished(connection, ["a"])
+        prune_finished(connection, NOON)
+        event.remove(connection, "before_cursor_execute", note)
+        plans = [
+            row[3]
+            for statement, values in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            if "change_log" in row[3]
+        ]
+    # What has ended is counted without a look at a single row of it.
+    assert "SCAN change_log USING COVERING INDEX ix_change_log_ended" in plans
+    assert len(plans) >= 7
+    for plan in plans:
+        assert "USING" in plan, plans
 
 
 def test_unfinished_changes_follow_their_row_to_another_table(

@@ -27,7 +27,7 @@ from hisync.mirror.dialects.sqlite import ledger
 from hisync.mirror.tables import EDITED_TABLES, ITEM_TABLES, SHOWN_TABLES
 
 _PREFIX: Final = "sync_capture_"
-_NOW: Final = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
+_NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 _UNMARKED: Final = "NOT EXISTS (SELECT 1 FROM sync_mark)"
 _LOG: Final = (
     "INSERT INTO change_log (table_name, row_guid, op, old_values, new_values, changed_at)"
@@ -184,7 +184,6 @@ def _insert_triggers(name: str, table: Table) -> Iterable[tuple[str, str]]:
 def _update_trigger(name: str, table: Table) -> tuple[str, str]:
     columns = [column for column, _ in _kinds(table)]
     conditions = [f"NEW.{column} IS NOT OLD.{column}" for column in columns]
-    changed = f"({_cells(table, 'OLD', 'NEW')}) WHERE o IS NOT n"
     if name in ITEM_TABLES:
         # The total of an item's entries is nobody's edit of the item.
         spent = columns.index(SPENT)
@@ -201,7 +200,7 @@ def _update_trigger(name: str, table: Table) -> tuple[str, str]:
         ),
         (
             f"{_LOG} SELECT '{name}', NEW.guid, 'update', {_object('o')}, {_object('n')}, {_NOW} "
-            f"FROM {changed}"
+            f"FROM ({_changed_cells(table)})"
         ),
     ]
     if name == "time_entries":
@@ -230,8 +229,8 @@ def _refusals(name: str) -> Iterable[tuple[str, str]]:
         )
 
 
-def _kinds(table: Table) -> list[tuple[str, str]]:
-    """The captured columns: each with how it is written, as a `b`ool, `j`son or the `v`alue it is.
+def _kinds(table: Table) -> list[tuple[str, str | None]]:
+    """The captured columns, each with how it is written: as a `b`ool, as `j`son or as it stands.
 
     The id of an item is in `sync_base`; that of a comment is nowhere else once the row is gone.
     """
@@ -239,24 +238,36 @@ def _kinds(table: Table) -> list[tuple[str, str]]:
     return [(column.name, _kind(column)) for column in table.c if column.name not in identity]
 
 
-def _kind(column: Column[Any]) -> str:
+def _kind(column: Column[Any]) -> str | None:
     if isinstance(column.type, Boolean):
         return "b"
-    return "j" if isinstance(column.type, Document) else "v"
+    return "j" if isinstance(column.type, Document) else None
 
 
-def _cells(table: Table, old: str, new: str) -> str:
-    """Each column as a row of (k, t, o, n): its name, how to write it, its old and new cell."""
+def _changed_cells(table: Table) -> str:
+    """Each column that changed as a row of (k, t, o, n): its name and kind, the old and new cell.
+
+    Asked of each by itself: one condition for all would make a row of all the others first.
+    """
     return " UNION ALL ".join(
-        f"SELECT '{column}' AS k, '{kind}' AS t, {old}.{column} AS o, {new}.{column} AS n"
+        f"SELECT '{column}' AS k, {_word(kind)} AS t, OLD.{column} AS o, NEW.{column} AS n "
+        f"WHERE OLD.{column} IS NOT NEW.{column}"
         for column, kind in _kinds(table)
     )
 
 
 def _whole_row(table: Table, row: str) -> str:
     """All cells of a row that say anything (neither null nor false), as a JSON object."""
-    cells = _cells(table, row, row)
-    return f"(SELECT {_object('n')} FROM ({cells}) WHERE n IS NOT NULL AND NOT (t = 'b' AND n = 0))"
+    cells = " UNION ALL ".join(
+        f"SELECT '{column}' AS k, {_word(kind)} AS t, {row}.{column} AS n WHERE {row}.{column} "
+        f"IS NOT NULL{f' AND {row}.{column} <> 0' if kind == 'b' else ''}"
+        for column, kind in _kinds(table)
+    )
+    return f"(SELECT {_object('n')} FROM ({cells}))"
+
+
+def _word(kind: str | None) -> str:
+    return f"'{kind}'" if kind else "NULL"
 
 
 def _object(cell: str) -> str:
@@ -266,14 +277,13 @@ def _object(cell: str) -> str:
     are their hexadecimal digits.
     """
     return (
-        f"json_group_object(k, json(CASE "
         # Nearly all: not worth the questions below.
-        f"WHEN t = 'v' AND typeof({cell}) NOT IN ('real', 'blob') THEN json_quote({cell}) "
-        f"WHEN {cell} IS NULL THEN 'null' "
-        f"WHEN typeof({cell}) = 'blob' THEN json_quote(hex({cell})) "
-        f"WHEN t = 'b' AND {cell} IN (0, 1) THEN iif({cell}, 'true', 'false') "
+        f"json_group_object(k, CASE WHEN t IS NULL AND typeof({cell}) NOT IN ('real', 'blob') "
+        f"THEN {cell} "
+        f"WHEN typeof({cell}) = 'blob' THEN hex({cell}) "
+        f"WHEN t = 'b' AND {cell} IN (0, 1) THEN json(iif({cell}, 'true', 'false')) "
         # Valid in the object that it becomes part of, too: SQLite limits the depth.
-        f"WHEN t = 'j' AND json_valid({cell}) AND json_valid('[[' || {cell} || ']]') THEN {cell} "
-        f"WHEN typeof({cell}) = 'real' THEN json_quote(CAST({cell} AS TEXT)) "
-        f"ELSE json_quote({cell}) END))"
+        f"WHEN t = 'j' AND json_valid({cell}) AND json_valid('[[' || {cell} || ']]') "
+        f"THEN json({cell}) "
+        f"WHEN typeof({cell}) = 'real' THEN CAST({cell} AS TEXT) ELSE {cell} END)"
     )
