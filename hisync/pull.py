@@ -12,23 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
 from hisync.engine import Engine
 from hisync.mirror import base as bases
-from hisync.mirror import intents, state
+from hisync.mirror import intents, rows, state
 from hisync.mirror.intents import Intent
 from hisync.mirror.state import DeltaMode
 from hisync.outcome.arrival import requeue
 from hisync.outcome.overwritten import Overwritten, look_up_overwritten, record_overwritten
 from hisync.outcome.totals import look_up_totals, lost_updates
 from hisync.pulling.absence import Absence, note_absence
-from hisync.pulling.apply import apply_items
+from hisync.pulling.apply import apply_items, size_of
 from hisync.pulling.merging import ATTEMPTS
 from hisync.pushing.refusal import refuse_claim
-from hisync.reading import Reading, fetch_changes, fetch_everything
+from hisync.reading import Reading, fetch_changes, fetch_everything, use_everything
 from hisync.timekeeping.observed import catch_up
 
 LOOKS: Final = 3
@@ -96,6 +97,9 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
     """
     with engine.mirror.reading() as connection:
         before = state.load(connection)
+        first = (full or before.cursor is None) and rows.is_blank(connection)
+    if first:
+        return use_everything(engine, partial(_apply_first, engine))
     pulled = Pulled(held=before.held)  # until an answer in which absence counts
     if before.held and engine.allow_removals and before.delta != DeltaMode.NAMES_ALL:
         full = True  # what was approved has to be seen missing once more
@@ -154,6 +158,14 @@ def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
         apply_reading(engine, connection, reading, pulled, looked_up)
 
 
+def _apply_first(engine: Engine, reading: Reading) -> Pulled:
+    """Apply the first answer of all: checking it before would read a large account's twice."""
+    pulled = Pulled()
+    with engine.mirror.writing() as connection:
+        apply_reading(engine, connection, reading, pulled, LookedUp())
+    return pulled
+
+
 def apply_reading(
     engine: Engine,
     connection: Connection,
@@ -166,9 +178,9 @@ def apply_reading(
         catch_up(engine, connection)
     items = reading.answer.items
     live = reading.answer.ids if reading.complete else None
-    engine.progress("applying", 0, len(items))
+    engine.progress("applying", 0, size_of(items))
     applied = apply_items(engine, connection, items, live=live, spent=looked_up.spent)
-    absence = None if live is None else note_absence(engine, connection, live)
+    absence = note_absence(engine, connection, reading.answer.ids) if reading.complete else None
     pulled.unsettled = needs_everything(connection, reading)
     settled = not pulled.unsettled and (absence is None or not absence.suspects)
     if settled:

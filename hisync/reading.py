@@ -2,13 +2,16 @@
 
 The delta is the cheap read, but what it is good for differs from server to server, and absence
 counts only where it was seen to name every item. Public: `Reading`, `fetch_changes`,
-`fetch_everything`.
+`fetch_everything`, `use_everything`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import TypeVar
 
 from hisync.api import ItemsAnswer
 from hisync.engine import Engine
@@ -23,6 +26,8 @@ from hisync.errors import (
 from hisync.mirror import base as bases
 from hisync.mirror import state
 from hisync.mirror.state import DeltaMode, EngineState
+
+_T = TypeVar("_T")
 
 ENDPOINT_DEPRECATED = 86
 """hiTask's code for an endpoint that is no more."""
@@ -103,6 +108,24 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     engine.progress("reading", 0, None)
     answer = engine.api.fetch_items()
     engine.progress("reading", len(answer.items), None)
+    return _of_everything(engine, before, answer, beside, known)
+
+
+def use_everything(engine: Engine, use: Callable[[Reading], _T]) -> _T:
+    """Everything, used while the answer is still being checked, as `HiTask.use_items` has it."""
+    with engine.mirror.reading() as connection:
+        before = state.load(connection)
+    engine.progress("reading", 0, None)
+    return engine.api.use_items(lambda answer: use(_of_everything(engine, before, answer)))
+
+
+def _of_everything(
+    engine: Engine,
+    before: EngineState,
+    answer: ItemsAnswer,
+    beside: Reading | None = None,
+    known: AbstractSet[int] = frozenset(),
+) -> Reading:
     mode = beside.mode if beside else DeltaMode(before.delta)
     failed_at, errors = before.delta_failed_at, 0
     if answer.cursor is None and mode is not DeltaMode.NONE:

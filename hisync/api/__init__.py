@@ -3,7 +3,7 @@
 Knows nothing of the mirror or of plans. Public: everything that is imported here.
 """
 
-from hisync.api.answers import ItemsAnswer
+from hisync.api.answers import ItemsAnswer, LongItems
 from hisync.api.auth import Credentials, PasswordEncoding, SessionAuth
 from hisync.api.client import HiTask
 from hisync.api.connection import TIMEOUTS, Grant, Settle
@@ -19,6 +19,7 @@ __all__ = [
     "Grant",
     "HiTask",
     "ItemsAnswer",
+    "LongItems",
     "PasswordEncoding",
     "Secrets",
     "SessionAuth",

@@ -1,15 +1,17 @@
-"""What the answers of reads and writes hold, checked as a whole before any of it is believed.
+"""What the answers of reads and writes hold: no part of it is kept unless the whole can be read.
 
-Public: `ItemsAnswer`, `decode_items`, `decode_written`, `decode_created`, `decode_object`.
+Public: `ItemsAnswer`, `LongItems`, `ShownTwiceError`, `decode_items`, `decode_written`,
+`decode_created`, `decode_object`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
 from hisync.api.long_list import LongList
@@ -19,6 +21,7 @@ from hisync.garbage import gc_paused
 from hisync.items import Item
 from hisync.numbers import Numbers
 
+_S = TypeVar("_S")
 _Decode: TypeAlias = Callable[[Mapping[str, Any]], Item]
 
 FEW: Final = 1000
@@ -40,14 +43,22 @@ class ItemsAnswer:
     """One parsed answer about items.
 
     Attributes:
-        items: the whole items, each id once.
-        ids: every id that the answer names.
+        items: the whole items, each id once; those of a long answer that is used before it is
+            checked end with an error where it has a fault.
+        named: as `ids`, before a long answer was checked.
         cursor: what to ask the next delta with; None when the service sent none.
     """
 
     items: Collection[Item]
-    ids: AbstractSet[int]
+    named: AbstractSet[int]
     cursor: str | None
+
+    @property
+    def ids(self) -> AbstractSet[int]:
+        """Every id that the answer names."""
+        if isinstance(self.items, LongItems) and self.items.checked:
+            return self.items.named
+        return self.named
 
     @property
     def has_stubs(self) -> bool:
@@ -56,17 +67,45 @@ class ItemsAnswer:
 
     def unchanged(self, known: AbstractSet[int]) -> AbstractSet[int]:
         """The ids that it names as unchanged, without the known ones."""
-        shown = self.items.ids if isinstance(self.items, _LongItems) else _ids_of(self.items)
+        shown = self.items.ids if isinstance(self.items, LongItems) else _ids_of(self.items)
         return (self.ids - known) - shown
 
 
-class _LongItems(Collection[Item]):
-    """The items of an answer too long to hold in memory, decoded anew each time they are read."""
+class ShownTwiceError(Exception):
+    """A long answer shows an item twice, so that its items can't be given out one by one."""
 
-    def __init__(self, elements: LongList, ids: AbstractSet[int], decode: _Decode) -> None:
-        self.ids = ids
+
+class LongItems(Collection[Item]):
+    """The items of an answer too long to hold in memory, decoded anew each time they are read.
+
+    The answer is checked when it is first read to its end: until then any item may be the last
+    before a fault, which raises `RetryLaterError`, or before one that was there, which raises
+    `ShownTwiceError`.
+
+    Attributes:
+        checked: whether it was read to its end.
+        first: the first of the items, up to `FEW`, once it was checked without being used.
+    """
+
+    def __init__(self, elements: LongList, decode: _Decode) -> None:
+        self.first: list[Item] = []
+        self.checked = False
         self._elements = elements
         self._decode = decode
+        self._shown = Numbers()
+        self._named = self._shown
+
+    @property
+    def ids(self) -> AbstractSet[int]:
+        """The ids of the items."""
+        self.check()
+        return self._shown
+
+    @property
+    def named(self) -> AbstractSet[int]:
+        """Their ids and those of what is named as unchanged."""
+        self.check()
+        return self._named
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,11 +114,70 @@ class _LongItems(Collection[Item]):
         return any(one == item for one in self)
 
     def __iter__(self) -> Iterator[Item]:
-        return (self._decode(one) for one in self._elements if not _is_stub(one))
+        if self.checked:
+            return (self._decode(one) for one in self._elements if not _is_stub(one))
+        return (self._decode(one) for one in self._checking())
+
+    @gc_paused()
+    def check(self) -> None:
+        """Read the answer to its end, unless it was."""
+        if self.checked:
+            return
+        first: list[Item] = []
+        for element in self._checking():
+            if len(first) < FEW:
+                first.append(self._decode(element))
+        self.first = first
+
+    def _checking(self) -> Iterator[Any]:
+        """The items as the wire has them."""
+        shown, unchanged = Numbers(), Numbers()
+        for element in _believed(self._elements):
+            number = _id_of(element)
+            if _is_stub(element):
+                unchanged.add(number)
+                continue
+            if number in shown:
+                raise ShownTwiceError
+            shown.add(number)
+            yield element
+        self._shown = self._named = shown
+        if unchanged:
+            unchanged.update(shown)
+            self._named = unchanged
+        self.checked = True
 
 
-def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAnswer:
+class _Named(AbstractSet[int]):
+    """The ids that an unchecked answer names: it is read to its end if somebody asks before."""
+
+    def __init__(self, items: LongItems) -> None:
+        self._items = items
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._items.named
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._items.named)
+
+    def __len__(self) -> int:
+        return len(self._items.named)
+
+    @classmethod
+    def _from_iterable(cls, numbers: Iterable[_S]) -> AbstractSet[_S]:
+        return frozenset(numbers)
+
+
+def decode_items(
+    answer: Answer, time_unit: TimeUnit, report: Report, *, checked: bool = True
+) -> ItemsAnswer:
     """The items of a full read or of a delta.
+
+    Args:
+        answer: what came.
+        time_unit: the unit of its amounts of time.
+        report: told what looks odd.
+        checked: whether it is looked through first; else a long one is as `LongItems` has it.
 
     Raises:
         RetryLaterError: it is no list of items from its first element to its last.
@@ -87,9 +185,13 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
     decode = partial(decode_item, time_unit=time_unit, report=report)
     cursor = _cursor(answer.headers)
     if isinstance(answer.payload, LongList):
-        long = _look_through(answer.payload, decode, cursor)
-        if long is not None:
-            return long
+        long = LongItems(answer.payload, decode)
+        if not checked:
+            return ItemsAnswer(long, _Named(long), cursor)
+        with suppress(ShownTwiceError):
+            long.check()
+            few = len(long) == len(long.first)
+            return ItemsAnswer(long.first if few else long, long.named, cursor)
     items: dict[int, Item] = {}
     ids: set[int] = set()
     for element in _list(answer.payload):
@@ -98,31 +200,6 @@ def decode_items(answer: Answer, time_unit: TimeUnit, report: Report) -> ItemsAn
         if not _is_stub(element):
             items[number] = decode(element)
     return ItemsAnswer(list(items.values()), ids, cursor)
-
-
-@gc_paused()
-def _look_through(elements: LongList, decode: _Decode, cursor: str | None) -> ItemsAnswer | None:
-    """The items of a long answer, checked from the first to the last; None if one shows twice."""
-    shown, unchanged = Numbers(), Numbers()
-    first: list[Item] = []
-    try:
-        for element in elements:
-            number = _id_of(element)
-            if _is_stub(element):
-                unchanged.add(number)
-                continue
-            if number in shown:
-                return None
-            shown.add(number)
-            if len(first) < FEW:
-                first.append(decode(element))
-    except ValueError:
-        raise _unbelievable() from None
-    few = len(shown) == len(first)
-    items = first if few else _LongItems(elements, shown, decode)
-    if unchanged:
-        unchanged.update(shown)
-    return ItemsAnswer(items, unchanged or shown, cursor)
 
 
 def decode_written(
@@ -177,6 +254,13 @@ def _list(payload: Any) -> Iterable[Any]:
     if not isinstance(payload, list | LongList):
         raise _unbelievable()
     return payload
+
+
+def _believed(elements: LongList) -> Iterator[Any]:
+    try:
+        yield from elements
+    except ValueError:
+        raise _unbelievable() from None
 
 
 def _id_of(element: Any) -> int:

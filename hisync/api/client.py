@@ -20,6 +20,7 @@ import structlog
 
 from hisync.api.answers import (
     ItemsAnswer,
+    ShownTwiceError,
     decode_created,
     decode_items,
     decode_object,
@@ -194,6 +195,22 @@ class HiTask:
     def fetch_items(self) -> ItemsAnswer:
         """Every item that the account sees."""
         return self._connection.call("GET", "/item", "full", self._decode_items, long=True)
+
+    def use_items(self, use: Callable[[ItemsAnswer], _T]) -> _T:
+        """Every item that the account sees, used while the answer is still being checked.
+
+        Args:
+            use: does all that it does or nothing, as it does where the answer turns out to be
+                faulty. It is called again if the items can't be had one by one.
+        """
+
+        def decode(answer: Answer) -> _T:
+            try:
+                return use(self._decode_items(answer, checked=False))
+            except ShownTwiceError:
+                return use(self._decode_items(answer))
+
+        return self._connection.call("GET", "/item", "full", decode, long=True)
 
     def fetch_delta(self, cursor: str) -> ItemsAnswer:
         """What changed since the answer that the cursor came with."""
@@ -442,8 +459,8 @@ class HiTask:
 
         return self._connection.call("GET", "/archive/restore", "restore", decode, params=params)
 
-    def _decode_items(self, answer: Answer) -> ItemsAnswer:
-        return decode_items(answer, self._time_unit, self._report)
+    def _decode_items(self, answer: Answer, *, checked: bool = True) -> ItemsAnswer:
+        return decode_items(answer, self._time_unit, self._report, checked=checked)
 
     def _decode_written(self, answer: Answer, expected_id: int | None = None) -> Item | None:
         return decode_written(answer, expected_id, self._time_unit, self._report)

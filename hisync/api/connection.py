@@ -155,7 +155,8 @@ class Connection:
             method: the HTTP method.
             path: from the base URL on, with a leading slash.
             cause: why, for whoever grants requests.
-            decode: makes of the answer what is wanted, or a `ServiceError` if it isn't that.
+            decode: makes of the answer what is wanted, or a `ServiceError` if it isn't that; an
+                error of another kind is none of the request's.
             params: the query.
             form: the body.
             renew: whether a lost session is renewed for it.
@@ -190,6 +191,9 @@ class Connection:
         except ServiceError as error:
             self._conclude(error)
             self._errors.say(error, method, path)
+            raise
+        except Exception:
+            self._conclude(None)  # it came, and what was done with it failed
             raise
         self._conclude(None)
         self._errors.well()

@@ -8,6 +8,7 @@ and no quote is open. Public: `LongList`.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
@@ -39,9 +40,7 @@ class LongList:
         """
         self._file = file
         self._decode = decode
-
-    def __del__(self) -> None:
-        self._file.close()
+        weakref.finalize(self, file.close)
 
     def __iter__(self) -> Iterator[Any]:
         """The elements, in order.
@@ -50,18 +49,31 @@ class LongList:
             ValueError: it is no list from its first character to its last; what came before the
                 fault has been given out by then.
         """
-        self._file.seek(0)
-        rest = self._file.read(PART).removeprefix(_BOM).lstrip()
+        read = self._reader()
+        rest = read(PART).removeprefix(_BOM).lstrip()
         if not rest.startswith(b"["):
             raise ValueError("no list")
         rest, head, size = rest[1:], b"", PART
-        while more := self._file.read(size):
+        while more := read(size):
             rest += more
             part, rest, head = _cut(rest, head)
             size = PART if part else 2 * size  # no place to cut: not looked for in every part
             yield from part
         # The last part decides whether the list is whole: nothing may be missing or follow.
         yield from self._decode(b"[" + rest)
+
+    def _reader(self) -> Callable[[int], bytes]:
+        """Reads on from the start, whoever else reads in between."""
+        at = 0
+
+        def read(size: int) -> bytes:
+            nonlocal at
+            self._file.seek(at)
+            text = self._file.read(size)
+            at += len(text)
+            return text
+
+        return read
 
 
 def _cut(text: bytes, head: bytes) -> tuple[list[Any], bytes, bytes]:

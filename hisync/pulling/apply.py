@@ -3,7 +3,7 @@
 The one way in which anything that hiTask says reaches a row: an item of a full read or a delta,
 and the answer to a write of ours. The three copies are put side by side, the plan decides, what
 it decides for the mirror is written in sets, and what it decides for hiTask stays in the base as
-unsent changes. Public: `apply_items`, `Applied`.
+unsent changes. Public: `apply_items`, `size_of`, `Applied`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from hisync.api import LongItems
 from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.items import SPENT, Item, Level, fields_of, same_value
@@ -61,8 +62,9 @@ def apply_items(
         answering: the writes that `items` answer, by the item's id; None when they were read.
         spent: what was looked up about totals with lost answers, by the item's id.
     """
-    many = len(items) > bulk.BATCH
-    blank = bool(items) and not answering and rows.is_blank(connection)
+    size = size_of(items)
+    many = size is None or size > bulk.BATCH
+    blank = size != 0 and not answering and rows.is_blank(connection)
     adopted = {}
     if not answering and not blank:
         adopted = adopt(connection, items, intents.load_intents(connection))
@@ -81,8 +83,13 @@ def apply_items(
                 _apply_batch(engine, connection, shown, view, applied)
             done += len(batch)
             if not answering:
-                engine.progress("applying", done, len(items))
+                engine.progress("applying", done, size)
     return applied
+
+
+def size_of(items: Collection[Item]) -> int | None:
+    """How many items these are, None for a long answer that is not yet checked."""
+    return None if isinstance(items, LongItems) and not items.checked else len(items)
 
 
 def _put_beside(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from sqlalchemy import Connection
@@ -42,27 +42,27 @@ def in_batches(
     connection: Connection, items: Collection[Item], live: Collection[int] | None
 ) -> Iterator[Sequence[Item]]:
     """The items in parts that memory holds easily, children that name a parent by id behind it."""
-    if len(items) <= BATCH:
-        yield list(items)
-        return
-    if live is None:
-        live = {item.id for item in items}
-    late: list[Item] = []
     rest = iter(items)
+    if len(few := list(islice(rest, BATCH + 1))) <= BATCH:
+        yield few
+        return
+    rest = chain(few, rest)
+    late: list[Item] = []
     while part := list(islice(rest, BATCH)):
         children = {
             item.id: item.parent_id
             for item in part
-            if item.parent_id is not None
-            and item.parent_id in live
-            and item.values.get("parent_guid") is None
+            if item.parent_id is not None and item.values.get("parent_guid") is None
         }
         if not children:
             yield part
             continue
         # A parent that the mirror knows, from before or from an earlier part, can be found.
         known = load_bases_by_id(connection, set(children.values()))
-        behind = {number for number, parent in children.items() if parent not in known}
+        lacking = {number: parent for number, parent in children.items() if parent not in known}
+        if lacking and live is None:
+            live = {item.id for item in items}
+        behind = {n for n, parent in lacking.items() if live is not None and parent in live}
         late += [item for item in part if item.id in behind]
         yield [item for item in part if item.id not in behind]
     while late:

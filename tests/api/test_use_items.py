@@ -1,0 +1,141 @@
+"""A long answer that is used while it is being checked: for what it turns out to be."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from hisync.api import ItemsAnswer, LongItems, body, long_list
+from hisync.errors import MirrorError, RetryLaterError, ServiceError
+
+from .service import Service, connect, wire_item
+
+ITEMS = [wire_item(number, title="x" * 300) for number in range(1, 31)]
+STUB = {"id": 99, "changed": False}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything counts as long: a body of 2 kB, a part of 1 kB."""
+    monkeypatch.setattr(body, "SHORT", 2000)
+    monkeypatch.setattr(long_list, "PART", 1000)
+
+
+def answer(text: str) -> httpx.Response:
+    return httpx.Response(200, content=text.encode(), headers={"X-Cursor": "c"})
+
+
+def titles(answer: ItemsAnswer) -> list[tuple[int, object]]:
+    return [(item.id, item.values["title"]) for item in answer.items]
+
+
+def test_the_items_are_given_out_before_all_was_read() -> None:
+    def use(answer: ItemsAnswer) -> tuple[list[int], bool]:
+        assert isinstance(answer.items, LongItems)
+        assert not answer.items.checked
+        return [item.id for item in answer.items], answer.items.checked
+
+    text = json.dumps([*ITEMS, STUB])
+    assert connect(Service(answer(text))).use_items(use) == (list(range(1, 31)), True)
+
+
+def test_it_ends_as_an_answer_that_was_checked_before() -> None:
+    kept: list[ItemsAnswer] = []
+
+    def use(answer: ItemsAnswer) -> None:
+        for _ in answer.items:
+            pass
+        kept.append(answer)
+
+    api = connect(Service(answer(json.dumps([STUB, *ITEMS]))))
+    api.use_items(use)
+    whole = api.fetch_items()
+    assert titles(kept[0]) == titles(whole)
+    assert kept[0].ids == whole.ids == {*range(1, 31), 99}
+    assert kept[0].unchanged(frozenset()) == whole.unchanged(frozenset()) == {99}
+    assert kept[0].has_stubs
+    assert kept[0].cursor == "c"
+
+
+def test_whoever_asks_for_the_numbers_in_between_is_told_all() -> None:
+    """It is read to its end by that, and the reading under way goes on where it was."""
+
+    def use(answer: ItemsAnswer) -> list[int]:
+        found: list[int] = []
+        for item in answer.items:
+            if not found:
+                assert 30 in answer.ids
+                assert 31 not in answer.ids
+                assert len(answer.ids) == 31
+                assert answer.ids & {30, 31} == {30}
+            found.append(item.id)
+        return found
+
+    text = json.dumps([*ITEMS, STUB])
+    assert connect(Service(answer(text))).use_items(use) == list(range(1, 31))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ITEMS)[:-1],
+        json.dumps(ITEMS)[:-200],
+        json.dumps(ITEMS) + "]",
+        json.dumps([*ITEMS, None]),
+        json.dumps([*ITEMS, {"title": "no id"}]),
+        json.dumps([*ITEMS, {"id": 31, "changed": True}]),
+    ],
+)
+def test_a_fault_at_its_end_is_the_requests(text: str) -> None:
+    given: list[int] = []
+    settled: list[ServiceError | None] = []
+
+    def use(answer: ItemsAnswer) -> None:
+        given.extend(item.id for item in answer.items)
+
+    def settle(cause: str, error: ServiceError | None) -> None:
+        if cause == "full":
+            settled.append(error)
+
+    api = connect(Service(answer(text)), settle=settle)
+    with capture_logs() as logs, pytest.raises(RetryLaterError) as caught:
+        api.use_items(use)
+    assert given
+    assert settled == [caught.value]
+    assert [(entry["event"], entry["path"]) for entry in logs] == [("api_error", "/item")]
+    with pytest.raises(RetryLaterError):
+        api.fetch_items()  # as it is where it is checked first
+
+
+def test_of_an_item_that_shows_twice_the_last_one_counts() -> None:
+    begun: list[bool] = []
+
+    def use(answer: ItemsAnswer) -> list[tuple[int, object]]:
+        begun.append(isinstance(answer.items, LongItems))
+        return titles(answer)
+
+    twice = [*ITEMS, wire_item(7, title="later")]
+    api = connect(Service(answer(json.dumps(twice))))
+    shown = api.use_items(use)
+    assert begun == [True, False]
+    assert len(shown) == 30
+    assert dict(shown)[7] == "later"
+    assert shown == titles(api.fetch_items())
+
+
+def test_an_error_of_whoever_uses_it_is_not_the_requests() -> None:
+    settled: list[tuple[str, ServiceError | None]] = []
+
+    def use(answer: ItemsAnswer) -> None:
+        next(iter(answer.items))
+        raise MirrorError("no room")
+
+    api = connect(Service(answer(json.dumps(ITEMS))), settle=lambda *what: settled.append(what))
+    with capture_logs() as logs, pytest.raises(MirrorError):
+        api.use_items(use)
+    assert len(api.fetch_items().items) == 30
+    assert logs == []
+    assert settled == [("login", None), ("full", None), ("full", None)]
