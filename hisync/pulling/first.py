@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from hisync.engine import Engine
 from hisync.items import SPENT, Item
@@ -29,7 +29,8 @@ def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> 
 
     Returns:
         Those that were not put there and have to be looked at: whose parent is known by number
-        alone; or all of them, if the guid of one is another one's too.
+        alone; or all of them, if the guid of one is another one's too, or if the database can't
+        hold a text as it is.
 
     Raises:
         DBAPIError: if the database refuses for another reason; the transaction is to be rolled
@@ -48,8 +49,8 @@ def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> 
     try:
         for table, own in by_table.items():
             rows.insert_rows(connection, table, own)
-            bases.insert_bases(connection, table, own)
-    except IntegrityError as error:
+        bases.insert_bases(connection, by_table)
+    except (IntegrityError, DataError) as error:
         try:
             savepoint.rollback()
         except OperationalError:  # nor is it there after a trigger's RAISE(ROLLBACK)
