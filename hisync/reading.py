@@ -108,7 +108,9 @@ def fetch_everything(engine: Engine, *, beside: Reading | None = None) -> Readin
     engine.progress("reading", 0, None)
     answer = engine.api.fetch_items()
     engine.progress("reading", len(answer.items), None)
-    return _of_everything(engine, before, answer, beside, known)
+    reading = _judge(engine, before, answer, beside, known)
+    _say_what_is_missing(engine, reading, beside.mode if beside else DeltaMode(before.delta))
+    return reading
 
 
 def use_everything(engine: Engine, use: Callable[[Reading], _T]) -> _T:
@@ -116,20 +118,28 @@ def use_everything(engine: Engine, use: Callable[[Reading], _T]) -> _T:
     with engine.mirror.reading() as connection:
         before = state.load(connection)
     engine.progress("reading", 0, None)
-    return engine.api.use_items(lambda answer: use(_of_everything(engine, before, answer)))
+    judged: list[Reading] = []
+
+    def judge_and_use(answer: ItemsAnswer) -> _T:
+        judged.append(_judge(engine, before, answer))
+        return use(judged[-1])
+
+    used = engine.api.use_items(judge_and_use)
+    _say_what_is_missing(engine, judged[-1], DeltaMode(before.delta))
+    return used
 
 
-def _of_everything(
+def _judge(
     engine: Engine,
     before: EngineState,
     answer: ItemsAnswer,
     beside: Reading | None = None,
     known: AbstractSet[int] = frozenset(),
 ) -> Reading:
+    """What an answer to the question for everything proves."""
     mode = beside.mode if beside else DeltaMode(before.delta)
     failed_at, errors = before.delta_failed_at, 0
     if answer.cursor is None and mode is not DeltaMode.NONE:
-        engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
         mode, failed_at = DeltaMode.NONE, engine.clock.time()
     elif beside is not None and beside.undecided:
         stubs = beside.answer.has_stubs or beside.mode is DeltaMode.NAMES_ALL
@@ -142,6 +152,11 @@ def _of_everything(
         faulty = 0 < errors < BROKEN_AFTER
         mode = DeltaMode.NAMES_ALL if names_all or faulty else DeltaMode.PARTIAL
     return Reading(answer, full=True, mode=mode, delta_failed_at=failed_at, delta_errors=errors)
+
+
+def _say_what_is_missing(engine: Engine, reading: Reading, former: DeltaMode) -> None:
+    if reading.mode is DeltaMode.NONE is not former:
+        engine.log.warning("fell_back_to_full_read", reason="the service sends no cursor")
 
 
 def _is_the_deltas_own(error: RetryLaterError) -> bool:

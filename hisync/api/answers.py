@@ -118,11 +118,13 @@ class LongItems(Collection[Item]):
             return (self._decode(one) for one in self._elements if not _is_stub(one))
         return (self._decode(one) for one in self._checking())
 
-    @gc_paused()
     def check(self) -> None:
         """Read the answer to its end, unless it was."""
-        if self.checked:
-            return
+        if not self.checked:
+            self._look_through()
+
+    @gc_paused()
+    def _look_through(self) -> None:
         first: list[Item] = []
         for element in self._checking():
             if len(first) < FEW:

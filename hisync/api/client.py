@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
@@ -205,10 +206,9 @@ class HiTask:
         """
 
         def decode(answer: Answer) -> _T:
-            try:
+            with suppress(ShownTwiceError):
                 return use(self._decode_items(answer, checked=False))
-            except ShownTwiceError:
-                return use(self._decode_items(answer))
+            return use(self._decode_items(answer))
 
         return self._connection.call("GET", "/item", "full", decode, long=True)
 

@@ -194,6 +194,7 @@ class Connection:
             raise
         except Exception:
             self._conclude(None)  # it came, and what was done with it failed
+            self._errors.well()
             raise
         self._conclude(None)
         self._errors.well()

@@ -42,7 +42,8 @@ def removals(connection: Connection, tables: Iterable[str]) -> list[Example]:
 def changes_in(connection: Connection, state: str) -> list[Example]:
     """The newest changes in a state, each with its reason."""
     query = select(change_log).where(changes.in_state(state))
-    newest = query.order_by(change_log.c.seq.desc()).limit(EXAMPLES)
+    # Not by `seq` as it is: for its order, SQLite would read the whole log where few are found.
+    newest = query.order_by(-change_log.c.seq).limit(EXAMPLES)
     return [_change(connection, row) for row in connection.execute(newest).mappings()]
 
 

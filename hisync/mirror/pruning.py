@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, select, union_all
 
 from hisync.mirror.changes import in_state
 from hisync.mirror.tables import change_log, conflicts
@@ -22,13 +22,13 @@ def prune_finished(connection: Connection, before: datetime) -> int:
     Returns:
         How many rows were deleted; less than `AT_ONCE` when that were all.
     """
-    log, others = change_log.c, change_log.alias()
+    log = change_log.c
     # A rejected change that is tried again must see what was changed since.
-    undecided = exists().where(
-        others.c.row_guid == log.row_guid,
-        or_(in_state("rejected", others), others.c.finished_at.is_(None)),
+    undecided = union_all(
+        select(log.row_guid).where(log.finished_at.is_(None)),
+        select(log.row_guid).where(in_state("rejected")),
     )
-    ended = log.state.in_(_FINISHED) & (log.finished_at < before) & ~undecided
+    ended = log.state.in_(_FINISHED) & (log.finished_at < before) & log.row_guid.not_in(undecided)
     closed = conflicts.c.resolved_at < before
     return _delete(connection, change_log, log.seq, ended) + _delete(
         connection, conflicts, conflicts.c.id, closed

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from hisync.api import LongItems
 from hisync.garbage import gc_paused
 from hisync.items import Item
 from hisync.mirror import dialects
@@ -61,7 +62,7 @@ def in_batches(
         known = load_bases_by_id(connection, set(children.values()))
         lacking = {number: parent for number, parent in children.items() if parent not in known}
         if lacking and live is None:
-            live = {item.id for item in items}
+            live = items.ids if isinstance(items, LongItems) else {item.id for item in items}
         behind = {n for n, parent in lacking.items() if live is not None and parent in live}
         late += [item for item in part if item.id in behind]
         yield [item for item in part if item.id not in behind]

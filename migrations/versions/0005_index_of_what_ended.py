@@ -24,4 +24,4 @@ def upgrade() -> None:
         sqlite_where=sa.text("finished_at IS NOT NULL"),
         postgresql_where=sa.text("finished_at IS NOT NULL"),
     )
-    op.drop_index("ix_change_log_state", "change_log")
+    op.drop_index("ix_change_log_state", "change_log", if_exists=True)

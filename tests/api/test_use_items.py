@@ -139,3 +139,17 @@ def test_an_error_of_whoever_uses_it_is_not_the_requests() -> None:
     assert len(api.fetch_items().items) == 30
     assert logs == []
     assert settled == [("login", None), ("full", None), ("full", None)]
+
+
+def test_the_service_is_well_again_though_its_answer_could_not_be_used() -> None:
+    def use(_: ItemsAnswer) -> None:
+        raise MirrorError("no room")
+
+    broken = httpx.Response(503)
+    api = connect(Service(broken, answer(json.dumps(ITEMS)), broken))
+    told = []
+    for kind in (ServiceError, MirrorError, ServiceError):
+        with capture_logs() as logs, pytest.raises(kind):
+            api.use_items(use)
+        told.append([entry["log_level"] for entry in logs])
+    assert told == [["warning"], [], ["warning"]]

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from hisync.api import answers, body, long_list
 from hisync.api.decode import decode_item
@@ -113,6 +114,16 @@ def test_a_long_answer_that_is_cut_changes_nothing(
         world.sync()
     assert not any(rows(world).values())
     assert world.sync().pulled == 40
+
+
+def test_what_only_a_good_answer_shows_is_said_of_one(small: None, new_world: MakeWorld) -> None:
+    world = new_world(traits=["cursor=false"], faults=["GET /item:cut:1"])
+    with capture_logs() as logs, pytest.raises(RetryLaterError):
+        world.sync()
+    assert [entry["event"] for entry in logs] == ["api_error"]
+    with capture_logs() as logs:
+        world.sync()
+    assert [entry["event"] for entry in logs].count("fell_back_to_full_read") == 1
 
 
 def test_people_edit_while_a_long_answer_is_applied_later(
