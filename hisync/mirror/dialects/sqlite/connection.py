@@ -20,6 +20,11 @@ from hisync.mirror.dialects.documents import no_json
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 """How long to wait for someone else's write transaction before trying again later."""
 
+# Half of an item's cells are null or a flag. Of what is neither text nor number the driver looks
+# for an adapter, and where it finds none it has made an error of that for each cell by then.
+sqlite3.register_adapter(type(None), {None: None}.get)
+sqlite3.register_adapter(bool, int)
+
 
 def prepare(engine: Engine) -> None:
     """Make every connection durable, patient and explicit about its transactions."""
