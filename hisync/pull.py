@@ -152,8 +152,8 @@ def look_up(engine: Engine, reading: Reading) -> LookedUp:
     return LookedUp(spent, overwritten)
 
 
-def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
-    looked_up = look_up(engine, reading)
+def _apply(engine: Engine, reading: Reading, pulled: Pulled, *, first: bool = False) -> None:
+    looked_up = LookedUp() if first else look_up(engine, reading)
     with engine.mirror.writing() as connection:
         apply_reading(engine, connection, reading, pulled, looked_up)
 
@@ -161,8 +161,7 @@ def _apply(engine: Engine, reading: Reading, pulled: Pulled) -> None:
 def _apply_first(engine: Engine, reading: Reading) -> Pulled:
     """Apply the first answer of all: checking it before would read a large account's twice."""
     pulled = Pulled()
-    with engine.mirror.writing() as connection:
-        apply_reading(engine, connection, reading, pulled, LookedUp())
+    _apply(engine, reading, pulled, first=True)
     return pulled
 
 
