@@ -17,6 +17,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from hisync.api import size_of
 from hisync.engine import Engine
 from hisync.mirror import base as bases
 from hisync.mirror import intents, rows, state
@@ -26,7 +27,7 @@ from hisync.outcome.arrival import requeue
 from hisync.outcome.overwritten import Overwritten, look_up_overwritten, record_overwritten
 from hisync.outcome.totals import look_up_totals, lost_updates
 from hisync.pulling.absence import Absence, note_absence
-from hisync.pulling.apply import apply_items, size_of
+from hisync.pulling.apply import apply_items
 from hisync.pulling.merging import ATTEMPTS
 from hisync.pushing.refusal import refuse_claim
 from hisync.reading import Reading, fetch_changes, fetch_everything, use_everything
@@ -179,6 +180,7 @@ def apply_reading(
     live = reading.answer.ids if reading.complete else None
     engine.progress("applying", 0, size_of(items))
     applied = apply_items(engine, connection, items, live=live, spent=looked_up.spent)
+    # The ids anew: a long answer that was checked meanwhile has them as numbers in a compact set.
     absence = note_absence(engine, connection, reading.answer.ids) if reading.complete else None
     pulled.unsettled = needs_everything(connection, reading)
     settled = not pulled.unsettled and (absence is None or not absence.suspects)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
-from hisync.api import ItemsAnswer, LongItems
+from hisync.api import ItemsAnswer, size_of
 from hisync.engine import Engine
 from hisync.errors import (
     LookAgainError,
@@ -121,8 +121,8 @@ def use_everything(engine: Engine, use: Callable[[Reading], _T]) -> _T:
     judged: list[Reading] = []
 
     def judge_and_use(answer: ItemsAnswer) -> _T:
-        if not isinstance(answer.items, LongItems):  # of a long one nobody knows yet
-            engine.progress("reading", len(answer.items), None)
+        if (size := size_of(answer.items)) is not None:  # of a long one nobody knows yet
+            engine.progress("reading", size, None)
         judged.append(_judge(engine, before, answer))
         return use(judged[-1])
 

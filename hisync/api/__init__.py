@@ -3,7 +3,7 @@
 Knows nothing of the mirror or of plans. Public: everything that is imported here.
 """
 
-from hisync.api.answers import ItemsAnswer, LongItems
+from hisync.api.answers import ItemsAnswer, LongItems, size_of
 from hisync.api.auth import Credentials, PasswordEncoding, SessionAuth
 from hisync.api.client import HiTask
 from hisync.api.connection import TIMEOUTS, Grant, Settle
@@ -33,5 +33,6 @@ __all__ = [
     "encode_instant",
     "encode_new",
     "silence_http_loggers",
+    "size_of",
     "wire_precision",
 ]

@@ -1,7 +1,7 @@
 """What the answers of reads and writes hold: no part of it is kept unless the whole can be read.
 
-Public: `ItemsAnswer`, `LongItems`, `ShownTwiceError`, `decode_items`, `decode_written`,
-`decode_created`, `decode_object`.
+Public: `ItemsAnswer`, `LongItems`, `ShownTwiceError`, `size_of`, `decode_items`,
+`decode_written`, `decode_created`, `decode_object`.
 """
 
 from __future__ import annotations
@@ -148,6 +148,11 @@ class LongItems(Collection[Item]):
             unchanged.update(shown)
             self._named = unchanged
         self.checked = True
+
+
+def size_of(items: Collection[Item]) -> int | None:
+    """How many items these are, None for a long answer that is not yet checked."""
+    return None if isinstance(items, LongItems) and not items.checked else len(items)
 
 
 class _Named(AbstractSet[int]):

@@ -3,7 +3,7 @@
 The one way in which anything that hiTask says reaches a row: an item of a full read or a delta,
 and the answer to a write of ours. The three copies are put side by side, the plan decides, what
 it decides for the mirror is written in sets, and what it decides for hiTask stays in the base as
-unsent changes. Public: `apply_items`, `size_of`, `Applied`.
+unsent changes. Public: `apply_items`, `Applied`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from hisync.api import LongItems
+from hisync.api import size_of
 from hisync.endings import reject
 from hisync.engine import Engine
 from hisync.items import SPENT, Item, Level, fields_of, same_value
@@ -85,11 +85,6 @@ def apply_items(
             if not answering:
                 engine.progress("applying", done, size)
     return applied
-
-
-def size_of(items: Collection[Item]) -> int | None:
-    """How many items these are, None for a long answer that is not yet checked."""
-    return None if isinstance(items, LongItems) and not items.checked else len(items)
 
 
 def _put_beside(
