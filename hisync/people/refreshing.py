@@ -89,7 +89,9 @@ def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
     with engine.mirror.reading() as connection:
         before = state.load(connection)
         memory = _Memory.of(before)
-        if changed and not memory.early and _strangers(connection) - {*memory.strangers}:
+        # Looked for where it can matter: whoever is named stands in any row there is.
+        hastens = changed and not memory.early and memory.read_at is not None
+        if hastens and _strangers(connection) - {*memory.strangers}:
             memory = replace(memory, early=True)
     # It can wait until there is budget to spare; once begun it is brought to its end.
     if _is_due(engine, memory) and not engine.stopping() and engine.spare("people"):
@@ -125,11 +127,14 @@ def _strangers(connection: Connection) -> frozenset[int]:
 
 def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roster) -> None:
     before = state.load(connection)
-    counted, emptied = _save_rows(connection, own_id(engine, before), memory, roster)
+    named = people.named_users(connection)  # every row is looked at for it, so only once
+    # Who stays although not shown: whoever something names, and all if not all was read.
+    kept = named if roster.shows_everyone else None
+    counted, emptied = _save_rows(connection, own_id(engine, before), memory, roster, kept)
     after = _Memory(
         read_at=engine.clock.time(),
         early=roster.early,
-        strangers=sorted(_strangers(connection)),
+        strangers=sorted(named - people.known_users(connection)),
         failing=sorted(roster.failures),
         emptied=emptied,
     )
@@ -143,7 +148,11 @@ def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roste
 
 
 def _save_rows(
-    connection: Connection, oneself: int | None, memory: _Memory, roster: Roster
+    connection: Connection,
+    oneself: int | None,
+    memory: _Memory,
+    roster: Roster,
+    named: Collection[int] | None,
 ) -> tuple[dict[str, int], list[str]]:
     """Write what was read; how much changed by table, and the tables whose answer was empty."""
     everyone = roster.everyone
@@ -156,14 +165,9 @@ def _save_rows(
             emptied.append(name)
             if name not in memory.emptied:
                 continue  # one look is no proof
-        kept = _kept(connection, roster) if name == "users" else ()
+        kept = named if name == "users" else ()
         counted[name] = people.save_shown(connection, name, read, kept=kept)
     return counted, emptied
-
-
-def _kept(connection: Connection, roster: Roster) -> Collection[int] | None:
-    """Who stays although not shown: whoever something names, and all if not all was read."""
-    return people.named_users(connection) if roster.shows_everyone else None
 
 
 def _report(engine: Engine, memory: _Memory, roster: Roster, counted: Mapping[str, int]) -> None:

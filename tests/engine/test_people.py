@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import structlog
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from hisync.cycle import preview
 from hisync.errors import SlowDownError, StopError
+from hisync.mirror import people
 from hisync.sandbox.faults import Fault
 from tests.engine.conftest import MakeWorld
 from tests.world import World
@@ -97,6 +99,21 @@ def test_the_first_cycle_mirrors_people_groups_and_tags(world: World) -> None:
         (tag.id, tag.name, 1) for tag in model.tags.values()
     }
     assert world.changes() == []
+
+
+def test_who_is_named_is_looked_for_once(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world()
+    looks, named = list[object](), people.named_users
+
+    def look(connection: Connection) -> frozenset[int]:
+        looks.append(connection)
+        return named(connection)
+
+    monkeypatch.setattr(people, "named_users", look)
+    world.sync()
+    assert len(looks) == 1  # in every row that there is
 
 
 def test_every_id_joins_to_a_name(world: World) -> None:
