@@ -86,7 +86,8 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
                 "another name, then run `hisync db upgrade`; nothing was changed"
             ) from error
         _check_tables(connection)
-        _check_columns(connection)
+        if before is not None:
+            _check_columns(connection)
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)
         dialect.install_views(connection)

@@ -149,20 +149,22 @@ def install_views(connection: Connection) -> None:
     for name in views_to_make(connection):
         query = VIEWS[name][1].replace("%", "%%")
         connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} AS {query}")
-        connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS {_quoted(_comment(name))}")
-        _comment_on(connection, name, _view_columns(name))
+        _comment_on(connection, "VIEW", name, _comment(name), _view_columns(name))
         made = True
     if made:
         for table in _commented():
-            about = f"COMMENT ON TABLE {table.name} IS {_quoted(table.comment or '')}"
-            connection.exec_driver_sql(about)
-            _comment_on(connection, table.name, {c.name: c.comment or "" for c in table.c})
+            columns = {c.name: c.comment or "" for c in table.c}
+            _comment_on(connection, "TABLE", table.name, table.comment or "", columns)
 
 
-def _comment_on(connection: Connection, relation: str, columns: Mapping[str, str]) -> None:
-    for column, meaning in columns.items():
-        about = f"COMMENT ON COLUMN {relation}.{column} IS {_quoted(meaning)}"
-        connection.exec_driver_sql(about)
+def _comment_on(
+    connection: Connection, kind: str, relation: str, comment: str, columns: Mapping[str, str]
+) -> None:
+    told = {f"{kind} {relation}": comment}
+    told |= {f"COLUMN {relation}.{column}": meaning for column, meaning in columns.items()}
+    # At once: there are hundreds, and each would wait for the server.
+    statements = [f"COMMENT ON {target} IS {_quoted(text)}" for target, text in told.items()]
+    connection.exec_driver_sql("; ".join(statements))
 
 
 def _view_columns(view: str) -> dict[str, str]:
