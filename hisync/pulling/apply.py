@@ -8,7 +8,7 @@ unsent changes. Public: `apply_items`, `Applied`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -70,20 +70,31 @@ def apply_items(
         adopted = adopt(connection, items, intents.load_intents(connection))
     applied = Applied()
     done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if not answering:
+            engine.progress("applying", done, size)
+
+    def left_to_look_at() -> Iterator[Sequence[Item]]:
+        for part in bulk.in_parts(items):
+            put, left = put_first(engine, connection, part) if blank else (0, list(part))
+            applied.changed += put
+            tell(put)
+            yield left
+
     with bulk.cheaply(connection, blank=blank) if many else nullcontext():
-        for batch in bulk.in_batches(connection, items, live):
-            rest = put_first(engine, connection, batch) if blank else batch
-            applied.changed += len(batch) - len(rest)
-            if rest:
-                found = identify(connection, rest, live, answering, adopted)
+        parts = left_to_look_at()
+        for batch in bulk.parents_first(connection, parts, items, live) if many else parts:
+            if batch:
+                found = identify(connection, batch, live, answering, adopted)
                 _report_duplicates(engine, found)
-                shown = _put_beside(connection, rest, found, answering or {})
+                shown = _put_beside(connection, batch, found, answering or {})
                 direct = bool(answering)
                 view = _load_view(engine, connection, shown, direct=direct, spent=spent or {})
                 _apply_batch(engine, connection, shown, view, applied)
-            done += len(batch)
-            if not answering:
-                engine.progress("applying", done, size)
+                tell(len(batch))
     return applied
 
 

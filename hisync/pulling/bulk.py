@@ -1,11 +1,11 @@
 """A great many items, in parts that memory holds easily.
 
-Public: `BATCH`, `in_batches`, `cheaply`.
+Public: `BATCH`, `in_parts`, `parents_first`, `cheaply`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from typing import Final
@@ -39,17 +39,29 @@ def cheaply(connection: Connection, *, blank: bool) -> Iterator[None]:
         yield
 
 
-def in_batches(
-    connection: Connection, items: Collection[Item], live: Collection[int] | None
-) -> Iterator[Sequence[Item]]:
-    """The items in parts that memory holds easily, children that name a parent by id behind it."""
+def in_parts(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """The items in parts that memory holds easily, each to be read to its end before the next."""
     rest = iter(items)
-    if len(few := list(islice(rest, BATCH + 1))) <= BATCH:
-        yield few
-        return
-    rest = chain(few, rest)
+    for item in rest:
+        yield chain([item], islice(rest, BATCH - 1))
+
+
+def parents_first(
+    connection: Connection,
+    parts: Iterable[Sequence[Item]],
+    items: Collection[Item],
+    live: Collection[int] | None,
+) -> Iterator[Sequence[Item]]:
+    """Parts of a great many items, with children that name a parent by number put off behind it.
+
+    Args:
+        connection: the engine's write transaction.
+        parts: what is to be put in order.
+        items: all of them.
+        live: the ids of all items of the account where they are known, None where not.
+    """
     late: list[Item] = []
-    while part := list(islice(rest, BATCH)):
+    for part in parts:
         children = {
             item.id: item.parent_id
             for item in part

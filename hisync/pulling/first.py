@@ -5,7 +5,8 @@ Of the time that a large account's first sync takes, most goes by here. Public: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
@@ -16,8 +17,13 @@ from hisync.mirror import base as bases
 from hisync.mirror import rows
 from hisync.timekeeping.observed import settle
 
+_LARGEST: Final = "tasks"
+"""The table that most items of an account are in."""
 
-def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> Sequence[Item]:
+
+def put_first(
+    engine: Engine, connection: Connection, items: Iterator[Item]
+) -> tuple[int, Sequence[Item]]:
     """Put items into a mirror that knew nothing before this answer.
 
     Triggers of people's own run as ever; rules of PostgreSQL's don't.
@@ -25,38 +31,48 @@ def put_first(engine: Engine, connection: Connection, items: Sequence[Item]) -> 
     Args:
         engine: the rules and the clock.
         connection: the engine's write transaction.
-        items: whole items.
+        items: whole items, no more of them than memory holds; they are read to the last.
 
     Returns:
-        Those that were not put there and have to be looked at: whose parent is known by number
-        alone; or all of them, if the guid of one is another one's too, or if the database can't
-        hold a text as it is.
+        How many were put there, and those that were not and have to be looked at: whose parent is
+        known by number alone; or all of them, if the guid of one is another one's too, or if the
+        database can't hold a text as it is.
 
     Raises:
         DBAPIError: if the database refuses for another reason; the transaction is to be rolled
-            back then.
+            back then, as it is for an error of the items' own.
     """
+    seen: list[Item] = []
     left: list[Item] = []
-    by_table: dict[str, list[Item]] = {}
-    for item in items:
-        if item.parent_id is not None and item.values["parent_guid"] is None:
-            left.append(item)
-        else:
+    by_table: dict[str, list[Item]] = {_LARGEST: []}
+
+    def sort_out() -> Iterator[Item]:
+        """Those of the largest table, as they come: a server stores them while more are decoded."""
+        for item in items:
+            seen.append(item)
+            if item.parent_id is not None and item.values["parent_guid"] is None:
+                left.append(item)
+                continue
             by_table.setdefault(item.table, []).append(item)
+            if item.table == _LARGEST:
+                yield item
+
     # Not as a context: a full disk lets SQLite roll everything back, and that the savepoint is gone
     # with it would be all that is said.
     savepoint = connection.begin_nested()
     try:
+        rows.insert_rows(connection, _LARGEST, sort_out())
         for table, own in by_table.items():
-            rows.insert_rows(connection, table, own)
+            if table != _LARGEST:
+                rows.insert_rows(connection, table, own)
         bases.insert_bases(connection, by_table)
     except (IntegrityError, DataError) as error:
         try:
             savepoint.rollback()
         except OperationalError:  # nor is it there after a trigger's RAISE(ROLLBACK)
             raise error from None
-        return items
+        return 0, [*seen, *items]
     savepoint.commit()
     spent = {table: [i.guid for i in own if i.values[SPENT]] for table, own in by_table.items()}
     settle(engine, connection, spent, ())
-    return left
+    return len(seen) - len(left), left

@@ -37,10 +37,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each batch could be put in as it is."""
     told: list[bool] = []
 
-    def put_first(*args: Any) -> Sequence[Item]:
-        left = first.put_first(*args)
+    def put_first(*args: Any) -> tuple[int, Sequence[Item]]:
+        put, left = first.put_first(*args)
         told.append(not left)
-        return left
+        return put, left
 
     monkeypatch.setattr(apply, "put_first", put_first)
     return told
@@ -55,7 +55,7 @@ def everything(world: World) -> dict[str, list[Any]]:
 def looked_at(monkeypatch: pytest.MonkeyPatch, world: World) -> dict[str, list[Any]]:
     """The mirror of a world for whose items everything was asked."""
     with monkeypatch.context() as patch:
-        patch.setattr(apply, "put_first", lambda *args: args[-1])
+        patch.setattr(apply, "put_first", lambda *args: (0, list(args[-1])))
         world.sync()
     return everything(world)
 

@@ -18,6 +18,8 @@ from hisync.pulling import bulk
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
+BOTH = True
+
 TABLES = ("projects", "tasks", "events", "notes", "files", "other_items", "time_entries", "users")
 
 
@@ -105,6 +107,7 @@ def test_a_lost_session_is_renewed_in_the_middle(small: None, new_world: MakeWor
     assert world.sync(full=True).pulled == 0
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("fault", ["drop_midway", "cut"])
 def test_a_long_answer_that_is_cut_changes_nothing(
     fault: str, small: None, new_world: MakeWorld
