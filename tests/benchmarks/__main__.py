@@ -27,6 +27,7 @@ from tests.benchmarks.measure import (
     Cost,
     Costs,
     configure,
+    daemon_cycles,
     interleaved,
     run,
     service,
@@ -42,6 +43,8 @@ ONE_LANE = [
 """hisync as it would be if it sent one request after another."""
 
 FLOOR = "floor: httpx, orjson, one executemany"
+
+RUNNING_FLOOR = "floor, without its start"
 
 PARTS = ("startup", "full", "large", "postgresql", "delta", "daemon", "update", "push", "growth")
 
@@ -202,7 +205,31 @@ def delta(items: int, runs: int) -> None:
             runs,
             tell,
         )
-    table(f"Delta of {items:,}, 100 changed, 10 gone (looked at twice)", costs, "floor")
+        title = f"Delta of {items:,}, {CHANGED} changed, {GONE} gone"
+        table(f"{title} (looked at twice)", costs, "floor")
+        table(f"{title}, in the running daemon", running(where, url, runs), RUNNING_FLOOR)
+
+
+def running(where: Path, url: str, runs: int) -> dict[str, Costs]:
+    """The same in a daemon that runs already, beside the floor without its start."""
+    start = [sys.executable, "-c", "import httpx, orjson, sqlite3"]
+    found: dict[str, list[Cost]] = {}
+    for number in range(runs):
+        tell(f"  in the running daemon, run {number + 1} of {runs}")
+        floor("httpx", url, where)
+        bare = floor("delta", url, where) - run(start, where)
+        configure(where, url, poll_interval="2")
+        run([*HISYNC, "sync"], where)
+        _, changed, _, quiet = daemon_cycles(where, 4)
+        costs = {
+            RUNNING_FLOOR: bare,
+            "hisync, both looks": changed,
+            "hisync, a quiet look": quiet,
+            "hisync, without the look that confirms": changed - quiet,
+        }
+        for name, cost in costs.items():
+            found.setdefault(name, []).append(cost)
+    return {name: Costs(each) for name, each in found.items()}
 
 
 def daemon() -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD
 
 HISYNC = [sys.executable, "-m", "hisync"]
@@ -31,6 +33,10 @@ class Cost:
     wall: float
     cpu: float
     peak: float
+
+    def __sub__(self, part: Cost) -> Cost:
+        """What it took without a part of it."""
+        return Cost(self.wall - part.wall, self.cpu - part.cpu, self.peak)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,30 @@ class Watched:
     cpu: float
     cycles: int
     peak: float
+
+
+def daemon_cycles(folder: Path, count: int) -> list[Cost]:
+    """Start the daemon and tell what each of its first cycles took; they must be well apart."""
+    log = folder / "log.txt"
+    with (
+        log.open("w") as said,
+        subprocess.Popen([*HISYNC, "run"], cwd=folder, stderr=said, env=_environment()) as process,
+    ):
+        try:
+            used = [_cpu(process.pid)]
+            while len(used) <= count:
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()[-2000:])
+                if _cycles(log) >= len(used):
+                    time.sleep(0.2)  # what a cycle leaves to be done is its own, too
+                    used.append(_cpu(process.pid))
+                time.sleep(0.02)
+        finally:
+            process.terminate()
+    lines = map(orjson.loads, log.read_text().splitlines())
+    took = [line["seconds"] for line in lines if line["event"] == "cycle_finished"]
+    each = zip(took, used, used[1:], strict=False)
+    return [Cost(wall, after - before, 0) for wall, before, after in each]
 
 
 def watch_daemon(folder: Path, seconds: float) -> Watched:
