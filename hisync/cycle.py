@@ -17,6 +17,7 @@ from hisync.comments.pushing import push_comments, push_early
 from hisync.comments.reading import read_comments
 from hisync.engine import Engine
 from hisync.errors import ServiceError, SlowDownError, StopError
+from hisync.mirror import base as bases
 from hisync.mirror import changes, histories, state
 from hisync.mirror.state import EngineState
 from hisync.people.refreshing import learn_zone, read_people, zone_offset
@@ -260,7 +261,7 @@ def preview(engine: Engine, *, full: bool = False, pull_only: bool = False) -> P
     pulled = Pulled()
     readings = [fetch_everything(engine) if full else fetch_changes(engine)]
     with engine.mirror.reading() as connection:
-        unsettled = needs_everything(connection, readings[0])
+        unsettled = needs_everything(connection, readings[0], bases.known_ids(connection))
     if unsettled:
         readings.append(fetch_everything(engine, beside=readings[0]))
     while True:

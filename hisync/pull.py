@@ -11,6 +11,7 @@ A quiet pull costs one request: the delta since the last cursor. Public: `pull`,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -116,11 +117,17 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
     return pulled
 
 
-def needs_everything(connection: Connection, reading: Reading) -> bool:
-    """Whether an answer leaves something open that only a full read can tell."""
+def needs_everything(connection: Connection, reading: Reading, known: AbstractSet[int]) -> bool:
+    """Whether an answer leaves something open that only a full read can tell.
+
+    Args:
+        connection: a transaction.
+        reading: the answer.
+        known: the ids of all items that the mirror knows.
+    """
     if reading.full:
         return False
-    if reading.answer.unchanged(bases.known_ids(connection)):
+    if reading.answer.unchanged(known):
         return True  # unchanged, yet new to us: shared again, or missed
     if reading.complete:
         return False
@@ -180,9 +187,12 @@ def apply_reading(
     live = reading.answer.ids if reading.complete else None
     engine.progress("applying", 0, size_of(items))
     applied = apply_items(engine, connection, items, live=live, spent=looked_up.spent)
-    # The ids anew: a long answer that was checked meanwhile has them as numbers in a compact set.
-    absence = note_absence(engine, connection, reading.answer.ids) if reading.complete else None
-    pulled.unsettled = needs_everything(connection, reading)
+    known = bases.known_ids(connection)
+    absence = None
+    if reading.complete:
+        # The ids anew: of a long answer that was checked meanwhile they are a compact set.
+        absence = note_absence(engine, connection, reading.answer.ids, known)
+    pulled.unsettled = needs_everything(connection, reading, known)
     settled = not pulled.unsettled and (absence is None or not absence.suspects)
     if settled:
         _resolve_rest(engine, connection, reading)

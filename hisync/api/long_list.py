@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -43,7 +44,11 @@ class LongList:
         weakref.finalize(self, file.close)
 
     def __iter__(self) -> Iterator[Any]:
-        """The elements, in order.
+        """The elements, in order; as `parts` else."""
+        return chain.from_iterable(self.parts())
+
+    def parts(self) -> Iterator[list[Any]]:
+        """The elements, in order, some hundreds at a time.
 
         Raises:
             ValueError: it is no list from its first character to its last; what came before the
@@ -58,9 +63,9 @@ class LongList:
             rest += more
             part, rest, head = _cut(rest, head)
             size = PART if part else 2 * size  # no place to cut: not looked for in every part
-            yield from part
+            yield part
         # The last part decides whether the list is whole: nothing may be missing or follow.
-        yield from self._decode(b"[" + rest)
+        yield self._decode(b"[" + rest)
 
     def _reader(self) -> Callable[[int], bytes]:
         """Reads on from the start, whoever else reads in between."""

@@ -5,11 +5,11 @@ Public: `save_shown`, `count_shown`, `known_users`, `named_users`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Select, func, select, union
+from sqlalchemy import Connection, Select, func, select
 
 from hisync.items import Values, fields_of
 from hisync.mirror import dialects
@@ -74,24 +74,30 @@ def known_users(connection: Connection) -> frozenset[int]:
 
 def named_users(connection: Connection) -> frozenset[int]:
     """The ids of the people whom an item, a comment or a time entry names."""
-    found: set[int] = set()
-    for name, query in _naming_cells(connection.dialect.name).items():
-        for cell in connection.execute(query).scalars():
-            found.update(_ids_in(name, cell))
-    return frozenset(found)
+    cells: dict[str, set[object]] = {name: set() for name in _WRITTEN_LIKE.values()}
+    for names, query in _naming_cells(connection.dialect.name):
+        for row in connection.execute(query):
+            for name, cell in zip(names, row, strict=True):
+                cells[name].add(cell)
+    return frozenset(
+        number for name, found in cells.items() for cell in found for number in _ids_in(name, cell)
+    )
 
 
 @cache
-def _naming_cells(dialect: str) -> Mapping[str, CompoundSelect[*tuple[Any, ...]]]:
-    """What asks for each cell that names people, once, by a column that is written like it."""
-    queries: dict[str, list[Select[Any]]] = {name: [] for name in _WRITTEN_LIKE.values()}
+def _naming_cells(dialect: str) -> Sequence[tuple[Sequence[str], Select[*tuple[Any, ...]]]]:
+    """What asks each table for its cells that name people, and how each of them is written.
+
+    A table is read once: of a large one, that is what takes its time.
+    """
+    # Raw, since what people wrote there may be anything.
+    raw = dialects.named(dialect).raw
+    queries: list[tuple[Sequence[str], Select[*tuple[Any, ...]]]] = []
     for table in EDITED_TABLES.values():
-        for name, model in _WRITTEN_LIKE.items():
-            if name in table.c:
-                # Raw, since what people wrote there may be anything.
-                cell = dialects.named(dialect).raw(table.c[name])
-                queries[model].append(select(cell).where(table.c[name].is_not(None)))
-    return {name: union(*parts) for name, parts in queries.items()}
+        columns = [name for name in _WRITTEN_LIKE if name in table.c]
+        query = select(*(raw(table.c[name]) for name in columns)).distinct()
+        queries.append(([_WRITTEN_LIKE[name] for name in columns], query))
+    return queries
 
 
 def _ids_in(name: str, cell: object) -> Collection[int]:

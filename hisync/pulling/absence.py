@@ -37,10 +37,19 @@ class Absence:
     held: dict[str, int] = field(default_factory=dict)
 
 
-def note_absence(engine: Engine, connection: Connection, live: AbstractSet[int]) -> Absence:
-    """Draw the consequences of a complete answer that named the items `live` and no others."""
+def note_absence(
+    engine: Engine, connection: Connection, live: AbstractSet[int], known: AbstractSet[int]
+) -> Absence:
+    """Draw the consequences of a complete answer.
+
+    Args:
+        engine: the rules.
+        connection: the engine's write transaction.
+        live: the ids of the items that it named; there are no others.
+        known: the ids of all items that the mirror knows by now.
+    """
     _forgive(connection, live)
-    absent = bases.known_ids(connection) - live
+    absent = known - live
     if not absent:
         return Absence()
     if not live:

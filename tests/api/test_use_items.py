@@ -60,6 +60,34 @@ def test_it_ends_as_an_answer_that_was_checked_before() -> None:
     assert kept[0].cursor == "c"
 
 
+NUMBERS: list[object] = [
+    *(1, "2", 3.0, 0, -1, 2**63 - 1, -(2**63), 2**63, 2**64, True, None, "x", 0.5, []),
+]
+SAID: list[object] = [True, 0, None, "false", []]
+ODD: list[object] = [
+    *({"id": number, "changed": False} for number in NUMBERS),
+    *({"id": 98, "changed": changed} for changed in SAID),
+    *([], [1, 2], "ab", 5, None, {}, {"changed": False}, {"id": 98}, {"id": 98, "x": False}),
+]
+
+
+@pytest.mark.parametrize("element", ODD)
+def test_what_names_an_item_does_so_in_a_short_answer_too(
+    element: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> object:
+        try:
+            found = connect(Service(answer(text))).fetch_delta("c")
+        except RetryLaterError as error:
+            return str(error)
+        return {*found.ids}, {*found.unchanged({99})}, titles(found)
+
+    text = json.dumps([STUB, element, *ITEMS, element, STUB])
+    long = told()
+    monkeypatch.setattr(body, "SHORT", 10**6)
+    assert long == told()
+
+
 def test_whoever_asks_for_the_numbers_in_between_is_told_all() -> None:
     """It is read to its end by that, and the reading under way goes on where it was."""
 
