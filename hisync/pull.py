@@ -99,7 +99,11 @@ def pull(engine: Engine, *, full: bool = False) -> Pulled:
     """
     with engine.mirror.reading() as connection:
         before = state.load(connection)
-        first = (full or before.cursor is None) and rows.is_blank(connection)
+        # After a failure the answer is looked through first: one that has a fault again would be
+        # applied for nothing, and keep people from writing meanwhile.
+        first = (
+            (full or before.cursor is None) and before.trouble is None and rows.is_blank(connection)
+        )
     if first:
         return use_everything(engine, partial(_apply_first, engine))
     pulled = Pulled(held=before.held)  # until an answer in which absence counts

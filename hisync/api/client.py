@@ -472,4 +472,5 @@ class HiTask:
         """Say once what looked odd about the wire."""
         if event not in self._reported:
             self._reported.add(event)
-            self._log.warning(event, time_unit=self._time_unit)
+            facts = {"time_unit": self._time_unit} if event == "time_unit_doubtful" else {}
+            self._log.warning(event, **facts)

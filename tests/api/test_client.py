@@ -493,7 +493,10 @@ def test_what_looks_odd_is_said_once() -> None:
     with capture_logs() as logs:
         api.fetch_items()
         api.fetch_items()
-    assert [entry["event"] for entry in logs] == ["time_unit_doubtful", "category_missing"]
+    assert [(entry["event"], entry.get("time_unit")) for entry in logs] == [
+        ("time_unit_doubtful", "minutes"),
+        ("category_missing", None),
+    ]
     answer = connect(Service(items(wire_item(1, time_est=1.5))), time_unit="hours").fetch_items()
     assert next(iter(answer.items)).values["time_est_minutes"] == 90
 

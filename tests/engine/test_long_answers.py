@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +15,7 @@ from hisync.api import answers, body, long_list
 from hisync.api.decode import decode_item
 from hisync.errors import FullError, MirrorError, RetryLaterError
 from hisync.items import Item
-from hisync.pulling import bulk
+from hisync.pulling import apply, bulk, first
 from tests.engine.conftest import MakeWorld
 from tests.world import World
 
@@ -116,6 +117,26 @@ def test_a_long_answer_that_is_cut_changes_nothing(
     with pytest.raises(RetryLaterError):
         world.sync()
     assert not any(rows(world).values())
+    assert world.sync().pulled == 40
+
+
+def test_after_a_fault_an_answer_is_looked_through_before_it_is_applied(
+    small: None, new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = list[object]()
+
+    def put_first(*args: Any) -> tuple[int, Sequence[Item]]:
+        parts.append(args)
+        return first.put_first(*args)
+
+    monkeypatch.setattr(apply, "put_first", put_first)
+    world = new_world(faults=["GET /item:cut:2"])
+    with pytest.raises(RetryLaterError):
+        world.sync()
+    tried = len(parts)
+    with pytest.raises(RetryLaterError):
+        world.sync()
+    assert len(parts) == tried > 0  # people could write all the while
     assert world.sync().pulled == 40
 
 
