@@ -134,7 +134,10 @@ class Watched:
 
 
 def daemon_cycles(folder: Path, count: int) -> list[Cost]:
-    """Start the daemon and tell what each of its first cycles took; they must be well apart."""
+    """Start the daemon and tell what each of its first cycles took; they must be well apart.
+
+    The peak is that of the daemon, start and all.
+    """
     log = folder / "log.txt"
     with (
         log.open("w") as said,
@@ -149,12 +152,13 @@ def daemon_cycles(folder: Path, count: int) -> list[Cost]:
                     time.sleep(0.2)  # what a cycle leaves to be done is its own, too
                     used.append(_cpu(process.pid))
                 time.sleep(0.02)
+            peak = float(_status(process.pid, "VmHWM")) / 1024
         finally:
             process.terminate()
     lines = map(orjson.loads, log.read_text().splitlines())
     took = [line["seconds"] for line in lines if line["event"] == "cycle_finished"]
     each = zip(took, used, used[1:], strict=False)
-    return [Cost(wall, after - before, 0) for wall, before, after in each]
+    return [Cost(wall, after - before, peak) for wall, before, after in each]
 
 
 def watch_daemon(folder: Path, seconds: float) -> Watched:
