@@ -155,17 +155,13 @@ def save_bases(connection: Connection, bases: Sequence[Base]) -> None:
     dialects.of(connection).upsert_rows(connection, sync_base, rows)
 
 
-def insert_bases(connection: Connection, items: Mapping[str, Iterable[Item]]) -> None:
-    """Write the bases of items, by table, that have none yet, each without unsent changes.
+def insert_bases(connection: Connection, items: Iterable[Item]) -> None:
+    """Write the bases of items that have none yet, each without unsent changes.
 
     Raises:
         IntegrityError: if one of them has.
     """
-    cells = (
-        [item.guid, table, item.id, item.values["version"]]
-        for table, own in items.items()
-        for item in own
-    )
+    cells = ([item.guid, item.table, item.id, item.values["version"]] for item in items)
     columns = ("guid", "table_name", "id", "version")
     dialects.of(connection).insert_rows(connection, sync_base, columns, cells)
 

@@ -5,7 +5,7 @@ Public: `save_shown`, `count_shown`, `known_users`, `named_users`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -74,29 +74,28 @@ def known_users(connection: Connection) -> frozenset[int]:
 
 def named_users(connection: Connection) -> frozenset[int]:
     """The ids of the people whom an item, a comment or a time entry names."""
-    cells: dict[str, set[object]] = {name: set() for name in _WRITTEN_LIKE.values()}
-    for names, query in _naming_cells(connection.dialect.name):
-        for row in connection.execute(query):
-            for name, cell in zip(names, row, strict=True):
-                cells[name].add(cell)
-    return frozenset(
-        number for name, found in cells.items() for cell in found for number in _ids_in(name, cell)
-    )
+    found: set[int] = set()
+    for name, queries in _naming_cells(connection.dialect.name).items():
+        cells = {cell for query in queries for row in connection.execute(query) for cell in row}
+        for cell in cells:
+            found.update(_ids_in(name, cell))
+    return frozenset(found)
 
 
 @cache
-def _naming_cells(dialect: str) -> Sequence[tuple[Sequence[str], Select[*tuple[Any, ...]]]]:
-    """What asks each table for its cells that name people, and how each of them is written.
+def _naming_cells(dialect: str) -> Mapping[str, Sequence[Select[*tuple[Any, ...]]]]:
+    """What asks each table for its cells that name people, by a column that is written like them.
 
-    A table is read once: of a large one, that is what takes its time.
+    Those that are written alike are asked for together: to read a large table takes its time.
     """
-    # Raw, since what people wrote there may be anything.
-    raw = dialects.named(dialect).raw
-    queries: list[tuple[Sequence[str], Select[*tuple[Any, ...]]]] = []
+    queries: dict[str, list[Select[*tuple[Any, ...]]]] = {}
     for table in EDITED_TABLES.values():
-        columns = [name for name in _WRITTEN_LIKE if name in table.c]
-        query = select(*(raw(table.c[name]) for name in columns)).distinct()
-        queries.append(([_WRITTEN_LIKE[name] for name in columns], query))
+        for model in dict.fromkeys(_WRITTEN_LIKE.values()):
+            columns = [table.c[n] for n, m in _WRITTEN_LIKE.items() if m == model and n in table.c]
+            if columns:
+                # Raw, since what people wrote there may be anything.
+                query = select(*map(dialects.named(dialect).raw, columns)).distinct()
+                queries.setdefault(model, []).append(query)
     return queries
 
 

@@ -89,10 +89,10 @@ def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
     with engine.mirror.reading() as connection:
         before = state.load(connection)
         memory = _Memory.of(before)
-        # Looked for where it can matter: whoever is named stands in any row there is.
-        hastens = changed and not memory.early and memory.read_at is not None
-        if hastens and _strangers(connection) - {*memory.strangers}:
-            memory = replace(memory, early=True)
+        # Before the first reading everyone is new; later, every row is looked at for who is named.
+        if changed and not memory.early:
+            news = memory.read_at is None or _strangers(connection) - {*memory.strangers}
+            memory = replace(memory, early=bool(news))
     # It can wait until there is budget to spare; once begun it is brought to its end.
     if _is_due(engine, memory) and not engine.stopping() and engine.spare("people"):
         is_known = before.people is None and before.time_zone is not None  # learned just now

@@ -6,7 +6,6 @@ Of the time that a large account's first sync takes, most goes by here. Public: 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
@@ -16,9 +15,6 @@ from hisync.items import SPENT, Item
 from hisync.mirror import base as bases
 from hisync.mirror import rows
 from hisync.timekeeping.observed import settle
-
-_LARGEST: Final = "tasks"
-"""The table that most items of an account are in."""
 
 
 def put_first(
@@ -44,28 +40,24 @@ def put_first(
     """
     seen: list[Item] = []
     left: list[Item] = []
-    by_table: dict[str, list[Item]] = {_LARGEST: []}
+    by_table: dict[str, list[Item]] = {}
 
     def sort_out() -> Iterator[Item]:
-        """Those of the largest table, as they come: a server stores them while more are decoded."""
         for item in items:
             seen.append(item)
             if item.parent_id is not None and item.values["parent_guid"] is None:
                 left.append(item)
-                continue
-            by_table.setdefault(item.table, []).append(item)
-            if item.table == _LARGEST:
+            else:
+                by_table.setdefault(item.table, []).append(item)
                 yield item
 
     # Not as a context: a full disk lets SQLite roll everything back, and that the savepoint is gone
     # with it would be all that is said.
     savepoint = connection.begin_nested()
     try:
-        rows.insert_rows(connection, _LARGEST, sort_out())
+        bases.insert_bases(connection, sort_out())  # a server stores them while more are decoded
         for table, own in by_table.items():
-            if table != _LARGEST:
-                rows.insert_rows(connection, table, own)
-        bases.insert_bases(connection, by_table)
+            rows.insert_rows(connection, table, own)
     except (IntegrityError, DataError) as error:
         try:
             savepoint.rollback()

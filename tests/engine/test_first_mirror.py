@@ -137,6 +137,31 @@ def test_an_entry_that_a_trigger_of_their_own_writes(
     assert found == world.sql(counted)
 
 
+def test_a_trigger_of_their_own_finds_the_project_that_was_shown_before(
+    new_world: MakeWorld, asked: list[bool]
+) -> None:
+    world = new_world()
+    world.engine.mirror.check()  # which it makes first
+    listed = world.service.model.store.live
+    for number in sorted(listed, key=lambda number: listed[number].category != 0):
+        listed[number] = listed.pop(number)  # the projects first
+    orphan = (
+        "NEW.parent_guid IS NOT NULL AND NOT EXISTS (SELECT 1 FROM projects WHERE guid = "
+        "NEW.parent_guid UNION SELECT 1 FROM tasks WHERE guid = NEW.parent_guid)"
+    )
+    if world.backend == "sqlite":
+        refuse = "SELECT RAISE(ABORT, 'no parent')"
+        world.sql(f"CREATE TRIGGER mine AFTER INSERT ON tasks WHEN {orphan} BEGIN {refuse}; END")
+    else:
+        world.sql(
+            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN IF {orphan} THEN RAISE EXCEPTION 'no parent'; END IF; RETURN NULL; END$$"
+        )
+        world.sql("CREATE TRIGGER mine AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION mine()")
+    assert world.sync().pulled == 40
+    assert asked == [True] * 6
+
+
 @pytest.mark.core
 def test_what_a_database_can_not_hold(new_world: MakeWorld, asked: list[bool]) -> None:
     world = new_world()

@@ -397,6 +397,14 @@ def test_whoever_comments_has_a_name_at_once_and_the_rest_with_the_next_reading(
     assert world.one(query) == {"full_name": "Zoë Ng", "login": "zoe@example.com"}
 
 
+def test_while_it_waits_the_zone_is_not_asked_for_again_and_again(new_world: MakeWorld) -> None:
+    world = new_world(rules={"comments": False}, faults=["GET /user/preferences:status=404:0"])
+    world.engine.spare = lambda _cause: False
+    world.sync()
+    assert asked(world) == ["GET /user/preferences"]
+    assert after(world, 60) == []
+
+
 def test_a_dry_run_asks_for_nobody_and_a_pull_only_does(new_world: MakeWorld) -> None:
     world = new_world(rules={"comments": False})
     preview(world.engine)
