@@ -138,17 +138,18 @@ class LongItems(Collection[Item]):
         for part in _believed(self._elements):
             stubs: list[int] = []
             for element in part:
-                if (  # as nearly all of a large account's delta are: told at a glance
-                    type(element) is dict
-                    and len(element) == len(_STUB)
-                    and element.get("changed") is False
-                    and type(number := element.get("id")) is int
-                    and 0 < number < _TOO_HIGH
-                ):
-                    stubs.append(number)
-                    continue
-                number = _id_of(element)
-                if _is_stub(element):
+                number = element.get("id") if type(element) is dict else None
+                if type(number) is not int or not 0 < number < _TOO_HIGH:
+                    number, only_named = _id_of(element), _is_stub(element)
+                # At a glance: a whole item, as nearly all of a full read are,
+                elif element.get("title") is not None and "category" in element:
+                    only_named = False
+                # and one that did not change, as nearly all of a large account's delta are.
+                elif len(element) == len(_STUB) and element.get("changed") is False:
+                    only_named = True
+                else:
+                    only_named = _is_stub(element)
+                if only_named:
                     stubs.append(number)
                     continue
                 if number in shown:

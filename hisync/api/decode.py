@@ -73,7 +73,10 @@ def decode_item(
     number = decode_integer(wire.get("id"))
     if number is None:
         raise ValueError("an item without an id")
-    reading = _Reading(_or(False, _decode_bool, wire.get("is_all_day")), time_unit, report)
+    day, parent = wire.get("is_all_day"), wire.get("parent")
+    if type(day) is not bool:
+        day = _or(False, _decode_bool, day)
+    reading = _Reading(day, time_unit, report)
     extra: dict[str, Any] = {}
     category = _decode_category(wire.get("category"), extra, report)
     by_name, empty = _known(table_of_category(category))
@@ -105,7 +108,7 @@ def decode_item(
         guid=str(guid).strip().lower() if has_guid else derived_guid("item", number),
         category=category,
         values=values,
-        parent_id=_or(None, decode_integer, wire.get("parent")) or None,
+        parent_id=None if parent is None else _or(None, decode_integer, parent) or None,
     )
 
 
