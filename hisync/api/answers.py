@@ -136,27 +136,30 @@ class LongItems(Collection[Item]):
         """The items as the wire has them."""
         shown, unchanged = Numbers(), Numbers()
         for part in _believed(self._elements):
-            stubs: list[int] = []
+            whole, numbers, only_named = list[Any](), list[int](), list[int]()
             for element in part:
                 number = element.get("id") if type(element) is dict else None
                 if type(number) is not int or not 0 < number < _TOO_HIGH:
-                    number, only_named = _id_of(element), _is_stub(element)
+                    number, is_stub = _id_of(element), _is_stub(element)
                 # At a glance: a whole item, as nearly all of a full read are,
                 elif element.get("title") is not None and "category" in element:
-                    only_named = False
+                    is_stub = False
                 # and one that did not change, as nearly all of a large account's delta are.
                 elif len(element) == len(_STUB) and element.get("changed") is False:
-                    only_named = True
+                    is_stub = True
                 else:
-                    only_named = _is_stub(element)
-                if only_named:
-                    stubs.append(number)
-                    continue
-                if number in shown:
-                    raise ShownTwiceError
-                shown.add(number)
-                yield element
-            unchanged.update(stubs)
+                    is_stub = _is_stub(element)
+                if is_stub:
+                    only_named.append(number)
+                else:
+                    numbers.append(number)
+                    whole.append(element)
+            before = len(shown)
+            shown.update(numbers)
+            if len(shown) - before < len(numbers):
+                raise ShownTwiceError
+            unchanged.update(only_named)
+            yield from whole
         self._shown = self._named = shown
         if unchanged:
             unchanged.update(shown)
