@@ -90,9 +90,10 @@ def interleaved(
 
 
 @contextmanager
-def service(items: int, latency: float = 0.0) -> Iterator[str]:
-    """A stand-in with that many items in a process of its own; yields its address."""
-    command = [sys.executable, "-m", "tests.benchmarks.service", str(items), str(latency)]
+def service(items: int, latency: float = 0.0, *, times: int = 1) -> Iterator[str]:
+    """A stand-in with that many items, which change so often; yields its address."""
+    command = [sys.executable, "-m", "tests.benchmarks.service"]
+    command += [str(items), str(latency), str(times)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

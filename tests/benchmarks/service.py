@@ -2,7 +2,8 @@
 
 It shows a thousand items of the sandbox over and over, with other numbers and guids each time, and
 makes them up while it sends them, so that a million cost it no memory. What is neither a list nor a
-write goes to the sandbox. Run as `python -m tests.benchmarks.service ITEMS`; it prints its address.
+write goes to the sandbox. Run as `python -m tests.benchmarks.service ITEMS [LATENCY [TIMES]]`; it
+prints its address.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from hisync.sandbox.messages import Request
 
 BLOCK = 1000
 CHANGED = 100
-"""Items that the first delta shows whole; all others of it are stubs."""
+"""Items that a delta with changes shows whole; all others of it are stubs."""
 GONE = 10
-"""Items that it lacks."""
+"""Items that it lacks besides."""
 
 _SANDBOX = build_service(BLOCK, 1)
 
@@ -84,11 +85,18 @@ def full(items: int) -> Iterator[bytes]:
     yield b"]"
 
 
-def delta(items: int, cursor: str) -> Iterator[bytes]:
-    """The answer to a delta: quiet after the full read, then once with changes, then quiet."""
-    changed = CHANGED if cursor == "1" else 0
-    left = items if cursor == "0" else items - GONE
-    whole = [item(number, title="changed", version=9) for number in range(changed)]
+def delta(items: int, cursor: int, times: int) -> Iterator[bytes]:
+    """The answer to a delta: quiet after the full read, then with changes, quiet, and so on.
+
+    Args:
+        items: how many items the full read showed.
+        cursor: how many deltas there were before.
+        times: how often there are changes.
+    """
+    turn, changing = divmod(cursor, 2)
+    changed = CHANGED * (changing and turn < times)
+    left = items - GONE * min(turn + changing, times)
+    whole = [item(n, title=f"changed {turn}", version=9 + turn) for n in range(changed)]
     stubs = [{"id": number + 1, "changed": False} for number in range(changed, left)]
     yield orjson.dumps([one | {"changed": True} for one in whole] + stubs)
 
@@ -98,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # head and body leave apart, and would wait for each other
     items = 0
     latency = 0.0
+    times = 1
 
     def log_message(self, *_: Any) -> None: ...
 
@@ -109,8 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and path == "/item":
             self._stream(full(self.items), "0")
         elif path.startswith("/item/delta/"):
-            cursor = path.rpartition("/")[2]
-            self._stream(delta(self.items, cursor), "1" if cursor == "0" else "2")
+            cursor = int(path.rpartition("/")[2])
+            following = str(min(cursor + 1, 2 * self.times))
+            self._stream(delta(self.items, cursor, self.times), following)
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request.of(self.command, parts.path, parts.query, headers, body)
@@ -149,6 +159,7 @@ def main() -> None:
     """Serve until killed."""
     _Handler.items = int(sys.argv[1])
     _Handler.latency = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    _Handler.times = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     list(full(BLOCK))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(f"http://127.0.0.1:{server.server_port}/api", flush=True)
