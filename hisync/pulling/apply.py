@@ -78,7 +78,7 @@ def apply_items(
             engine.progress("applying", done, size)
 
     def left_to_look_at() -> Iterator[Sequence[Item]]:
-        for part in bulk.in_parts(items):
+        for part in bulk.in_parts(items, bulk.BATCH_AT_FIRST if blank else bulk.BATCH):
             put, left = put_first(engine, connection, part) if blank else (0, list(part))
             applied.changed += put
             tell(put)

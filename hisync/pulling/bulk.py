@@ -1,6 +1,6 @@
 """A great many items, in parts that memory holds easily.
 
-Public: `BATCH`, `in_parts`, `parents_first`, `cheaply`.
+Public: `BATCH`, `BATCH_AT_FIRST`, `in_parts`, `parents_first`, `cheaply`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from hisync.mirror import dialects
 from hisync.mirror.base import load_bases_by_id
 
 BATCH: Final = 1000
-"""Items that are applied at a time, and held in memory."""
+"""Items that are applied at a time, and held in memory with the rows and bases that they meet."""
+
+BATCH_AT_FIRST: Final = 4000
+"""The same at a first mirror, where they meet nothing. PostgreSQL stores a COPY by the thousand."""
 
 
 @contextmanager
@@ -39,11 +42,11 @@ def cheaply(connection: Connection, *, blank: bool) -> Iterator[None]:
         yield
 
 
-def in_parts(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """The items in parts that memory holds easily, each to be read to its end before the next."""
+def in_parts(items: Iterable[Item], size: int) -> Iterator[Iterator[Item]]:
+    """The items in parts of a size, each to be read to its end before the next."""
     rest = iter(items)
     for item in rest:
-        yield chain([item], islice(rest, BATCH - 1))
+        yield chain([item], islice(rest, size - 1))
 
 
 def parents_first(

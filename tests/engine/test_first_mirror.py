@@ -30,6 +30,7 @@ LEDGER = "SELECT item_guid, user_id, minutes, spent_on, source, time_create FROM
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty items are a great many: they come in batches of seven."""
     monkeypatch.setattr(bulk, "BATCH", 7)
+    monkeypatch.setattr(bulk, "BATCH_AT_FIRST", 7)
 
 
 @pytest.fixture

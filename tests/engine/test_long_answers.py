@@ -30,6 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "SHORT", 2000)
     monkeypatch.setattr(long_list, "PART", 1000)
     monkeypatch.setattr(bulk, "BATCH", 7)
+    monkeypatch.setattr(bulk, "BATCH_AT_FIRST", 7)
 
 
 def rows(world: World) -> dict[str, list[Any]]:
