@@ -97,6 +97,8 @@ class Engine:
             the seconds until the next cycle; returns what to call once it is committed.
         next_cycle_in: seconds until the next cycle, 0 where none follows.
         comments: what this process remembers about comments.
+        unlooked: whether anything changed since every row was looked at for who is new.
+        looked_at: when that was last done, None before this process did.
         lanes: how many pushes are under way at once.
         log: where events go.
     """
@@ -115,5 +117,7 @@ class Engine:
     keep_books: Callable[[Connection, float], Callable[[], None]] = _no_books
     next_cycle_in: float = 0.0
     comments: Memory = field(default_factory=Memory)
+    unlooked: bool = False
+    looked_at: float | None = None
     lanes: Lanes = field(default_factory=Lanes)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

@@ -101,19 +101,52 @@ def test_the_first_cycle_mirrors_people_groups_and_tags(world: World) -> None:
     assert world.changes() == []
 
 
-def test_who_is_named_is_looked_for_once(
+def test_who_is_new_is_looked_for_now_and_then(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = new_world()
     looks, named = list[object](), people.named_users
 
-    def look(connection: Connection) -> frozenset[int]:
+    def look(connection: Connection) -> frozenset[int]:  # at every row that there is
         looks.append(connection)
         return named(connection)
 
     monkeypatch.setattr(people, "named_users", look)
+    world = new_world(rules={"comments": False})
+    first, second = (user.id for user in world.service.model.users[:2])
+    for seconds, user, looked in (
+        *((0, first, 1), (60, second, 1), (180, first, 1)),
+        *((180, None, 2), (1000, None, 2), (60, second, 3)),  # what changed in between, once
+    ):
+        world.time.sleep(seconds)
+        if user is not None:
+            assign(world, user)
+        world.sync()
+        assert len(looks) == looked
+    world.crash()
+    assign(world, first)
     world.sync()
-    assert len(looks) == 1  # in every row that there is
+    assert len(looks) == 4  # what the last process had still to look for, nobody knows any more
+
+
+def test_whoever_is_named_by_the_first_items_of_all_is_looked_up(new_world: MakeWorld) -> None:
+    world = new_world(items=0, rules={"comments": False})
+    world.sync()
+    world.sync()
+    zoe = world.service.model.team.add_user("zoe@example.com", "x", "Zoë", "Ng")
+    owner = world.service.model.users[0]
+    world.service.model.create(user=owner, title="T", assignee=zoe.id)
+    assert after(world, 2 * HOUR) == PEOPLE
+
+
+def test_a_new_name_outlives_an_error_of_the_reading(world: World) -> None:
+    zoe = world.service.model.team.add_user("zoe@example.com", "x", "Zoë", "Ng")
+    assign(world, zoe.id)
+    world.service.faults.add(Fault("status", "GET", "/team", status=401, code=8, count=0))
+    with pytest.raises(StopError):
+        after(world, 2 * HOUR)
+    world.service.faults.clear()
+    assert PEOPLE[0] in after(world, 60)
+    assert "Zoë Ng" in names(world, "users")
 
 
 def test_every_id_joins_to_a_name(world: World) -> None:
