@@ -218,7 +218,7 @@ class Item:
     @property
     def table(self) -> str:
         """The table that mirrors it."""
-        return _TABLE_OF_CATEGORY.get(self.category, "other_items")
+        return table_of_category(self.category)
 
 
 def derived_guid(kind: str, key: int | str) -> str:

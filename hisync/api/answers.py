@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from hisync.api.decode import Report, TimeUnit, decode_integer, decode_item
+from hisync.api.decode import INT64, Report, TimeUnit, decode_integer, decode_item
 from hisync.api.long_list import LongList
 from hisync.api.outcomes import NOT_AN_ANSWER, Answer
 from hisync.errors import RetryLaterError
@@ -30,7 +30,6 @@ FEW: Final = 1000
 _CURSOR_HEADER: Final = "x-cursor"
 _DOTS: Final = frozenset({".", ".."})  # as a part of a path these would mean another one
 _STUB: Final = frozenset({"id", "changed"})
-_TOO_HIGH: Final = 2**63  # for a number of hiTask's
 _VERDICT: Final = frozenset({"response_status", "error_message"})
 # What every whole item has, whatever its kind: without it an answer says only that all went well.
 _WHOLE: Final = frozenset({"title", "category"})
@@ -139,7 +138,7 @@ class LongItems(Collection[Item]):
             whole, numbers, only_named = list[Any](), list[int](), list[int]()
             for element in part:
                 number = element.get("id") if type(element) is dict else None
-                if type(number) is not int or not 0 < number < _TOO_HIGH:
+                if type(number) is not int or number not in INT64:
                     number, is_stub = _id_of(element), _is_stub(element)
                 # At a glance: a whole item, as nearly all of a full read are,
                 elif element.get("title") is not None and "category" in element:

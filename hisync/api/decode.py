@@ -3,7 +3,7 @@
 Decoding never fails over a value: one that can't be read stays in `extra` under its wire name and
 leaves its column empty.
 
-Public: `decode_item`, `decode_integer`, `TimeUnit`, `Report`.
+Public: `INT64`, `decode_item`, `decode_integer`, `TimeUnit`, `Report`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Report: TypeAlias = Callable[[str], None]
 _NO_CATEGORY: Final = -1
 _IDENTITY: Final = frozenset({"id", "guid", "parent", "parentGuid", "changed", "category"})
 _LISTS: Final = frozenset({"alerts", "permissions"})
-_INT64: Final = range(-(2**63), 2**63)
+INT64: Final = range(-(2**63), 2**63)
 _EXACT: Final = 2**53
 _TRUTHS: Final[Mapping[object, bool]] = {
     "true": True,
@@ -73,10 +73,7 @@ def decode_item(
     number = decode_integer(wire.get("id"))
     if number is None:
         raise ValueError("an item without an id")
-    day, parent = wire.get("is_all_day"), wire.get("parent")
-    if type(day) is not bool:
-        day = _or(False, _decode_bool, day)
-    reading = _Reading(day, time_unit, report)
+    reading = _Reading(_or(False, _decode_bool, wire.get("is_all_day")), time_unit, report)
     extra: dict[str, Any] = {}
     category = _decode_category(wire.get("category"), extra, report)
     by_name, empty = _known(table_of_category(category))
@@ -91,7 +88,7 @@ def decode_item(
                 extra[name] = raw
             continue
         column, decode, field, same = known
-        if type(raw) is same and (same is not int or raw in _INT64):
+        if type(raw) is same and (same is not int or raw in INT64):
             values[column] = raw
             continue
         try:
@@ -108,7 +105,7 @@ def decode_item(
         guid=str(guid).strip().lower() if has_guid else derived_guid("item", number),
         category=category,
         values=values,
-        parent_id=None if parent is None else _or(None, decode_integer, parent) or None,
+        parent_id=_or(None, decode_integer, wire.get("parent")) or None,
     )
 
 
@@ -118,7 +115,7 @@ def decode_integer(raw: Any) -> int | None:
     Raises:
         ValueError: it is none.
     """
-    if type(raw) is int and raw in _INT64:
+    if type(raw) is int and raw in INT64:
         return raw
     if raw is None:
         return None
@@ -129,7 +126,7 @@ def decode_integer(raw: Any) -> int | None:
         raw = int(text)
     if isinstance(raw, float) and raw.is_integer() and abs(raw) <= _EXACT:
         raw = int(raw)  # beyond that it may stand for another one: that of another item
-    if isinstance(raw, bool) or not isinstance(raw, int) or raw not in _INT64:
+    if isinstance(raw, bool) or not isinstance(raw, int) or raw not in INT64:
         raise ValueError(f"{raw!r} is no 64-bit integer")
     return raw
 

@@ -15,12 +15,11 @@ from typing import Any, Final
 import orjson
 
 from hisync.api.dates import encode_day, encode_instant
-from hisync.api.decode import TimeUnit
+from hisync.api.decode import INT64, TimeUnit
 from hisync.items import DATE_TYPES, FIELDS, Access, Field, FieldType, Value, Values
 
 _NULL: Final = "null"
 _LIST_COLUMNS: Final = frozenset({"participants", "tags", "alerts", "permissions"})
-_INT64: Final = range(-(2**63), 2**63)
 # Read-only for people, but the engine writes the total of the time entries.
 _SENDABLE: Final[Mapping[str, Field]] = {
     f.column: f
@@ -175,7 +174,7 @@ def _encode_text(value: Any) -> str:
 
 
 def _encode_integer(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in _INT64:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
         raise TypeError("no 64-bit integer")
     return str(value)
 

@@ -86,7 +86,7 @@ def upgrade_schema(engine: Engine) -> tuple[str | None, str]:
                 "another name, then run `hisync db upgrade`; nothing was changed"
             ) from error
         _check_tables(connection)
-        if before is not None:
+        if before is not None:  # else they were made just now
             _check_columns(connection)
         holes = before == head() and dialect.missing_triggers(connection)
         dialect.install_capture(connection)

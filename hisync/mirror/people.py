@@ -17,13 +17,11 @@ from hisync.mirror.base import delete_among
 from hisync.mirror.cells import UnreadableCellError, decode_cell
 from hisync.mirror.tables import EDITED_TABLES, SHOWN_TABLES, users
 
-_WRITTEN_LIKE: Final = {
-    "assignee_id": "assignee_id",
-    "owner_id": "assignee_id",
-    "user_id": "assignee_id",
-    "participants": "participants",
+_NAMING: Final = {
+    "assignee_id": ("assignee_id", "owner_id", "user_id"),
+    "participants": ("participants",),
 }
-"""The columns that name people, and for each that of `tasks` whose cells are read in its way."""
+"""The columns that name people, by that of `tasks` whose cells are read in their way."""
 
 
 def save_shown(
@@ -90,8 +88,8 @@ def _naming_cells(dialect: str) -> Mapping[str, Sequence[Select[*tuple[Any, ...]
     """
     queries: dict[str, list[Select[*tuple[Any, ...]]]] = {}
     for table in EDITED_TABLES.values():
-        for model in dict.fromkeys(_WRITTEN_LIKE.values()):
-            columns = [table.c[n] for n, m in _WRITTEN_LIKE.items() if m == model and n in table.c]
+        for model, names in _NAMING.items():
+            columns = [table.c[name] for name in names if name in table.c]
             if columns:
                 # Raw, since what people wrote there may be anything.
                 query = select(*map(dialects.named(dialect).raw, columns)).distinct()

@@ -144,8 +144,8 @@ def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roste
     before = state.load(connection)
     named = people.named_users(connection)  # every row is looked at for it, so only once
     # Who stays although not shown: whoever something names, and all if not all was read.
-    kept = named if roster.shows_everyone else None
-    counted, emptied = _save_rows(connection, own_id(engine, before), memory, roster, kept)
+    staying = named if roster.shows_everyone else None
+    counted, emptied = _save_rows(connection, own_id(engine, before), memory, roster, staying)
     after = _Memory(
         read_at=engine.clock.time(),
         early=roster.early,
@@ -167,7 +167,7 @@ def _save_rows(
     oneself: int | None,
     memory: _Memory,
     roster: Roster,
-    named: Collection[int] | None,
+    staying: Collection[int] | None,
 ) -> tuple[dict[str, int], list[str]]:
     """Write what was read; how much changed by table, and the tables whose answer was empty."""
     everyone = roster.everyone
@@ -180,7 +180,7 @@ def _save_rows(
             emptied.append(name)
             if name not in memory.emptied:
                 continue  # one look is no proof
-        kept = named if name == "users" else ()
+        kept = staying if name == "users" else ()
         counted[name] = people.save_shown(connection, name, read, kept=kept)
     return counted, emptied
 

@@ -77,15 +77,15 @@ def apply_items(
         if not answering:
             engine.progress("applying", done, size)
 
-    def left_to_look_at() -> Iterator[Sequence[Item]]:
-        for part in bulk.in_parts(items, bulk.BATCH_AT_FIRST if blank else bulk.BATCH):
-            put, left = put_first(engine, connection, part) if blank else (0, list(part))
+    def left_by_first() -> Iterator[Sequence[Item]]:
+        for part in bulk.in_parts(items, bulk.BATCH_AT_FIRST):
+            put, left = put_first(engine, connection, part)
             applied.changed += put
             tell(put)
             yield left
 
     with bulk.cheaply(connection, blank=blank) if many else nullcontext():
-        parts = left_to_look_at()
+        parts = left_by_first() if blank else map(list, bulk.in_parts(items, bulk.BATCH))
         for batch in bulk.parents_first(connection, parts, items, live) if many else parts:
             if batch:
                 found = identify(connection, batch, live, answering, adopted)

@@ -134,29 +134,69 @@ class Watched:
     peak: float
 
 
-def daemon_cycles(folder: Path, count: int) -> list[Cost]:
-    """Start the daemon and tell what each of its first cycles took; they must be well apart.
+@dataclass(frozen=True, slots=True)
+class _Daemon:
+    """A daemon that runs, and its log."""
 
-    The peak is that of the daemon, start and all.
-    """
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def cycles(self) -> int:
+        """How many cycles it has finished."""
+        return self.log.read_text().count("cycle_finished")
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def peak(self) -> float:
+        """The most memory that was resident, start and all, in MB."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+    def wait_for(self, cycles: int) -> None:
+        """Wait until it has finished so many.
+
+        Raises:
+            RuntimeError: it ended before; with what it said.
+        """
+        while self.cycles < cycles:
+            if self.process.poll() is not None:
+                raise RuntimeError(self.log.read_text()[-2000:])
+            time.sleep(0.02)
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[_Daemon]:
+    """The daemon of a folder, until this is left."""
     log = folder / "log.txt"
     with (
         log.open("w") as said,
         subprocess.Popen([*HISYNC, "run"], cwd=folder, stderr=said, env=_environment()) as process,
     ):
         try:
-            used = [_cpu(process.pid)]
-            while len(used) <= count:
-                if process.poll() is not None:
-                    raise RuntimeError(log.read_text()[-2000:])
-                if _cycles(log) >= len(used):
-                    time.sleep(0.2)  # what a cycle leaves to be done is its own, too
-                    used.append(_cpu(process.pid))
-                time.sleep(0.02)
-            peak = float(_status(process.pid, "VmHWM")) / 1024
+            yield _Daemon(process, log)
         finally:
             process.terminate()
-    lines = map(orjson.loads, log.read_text().splitlines())
+
+
+def daemon_cycles(folder: Path, count: int) -> list[Cost]:
+    """Start the daemon and tell what each of its first cycles took; they must be well apart.
+
+    The peak is that of the daemon, start and all.
+    """
+    with _daemon(folder) as daemon:
+        used = [daemon.cpu]
+        while len(used) <= count:
+            daemon.wait_for(len(used))
+            time.sleep(0.2)  # what a cycle leaves to be done is its own, too
+            used.append(daemon.cpu)
+        peak = daemon.peak
+    lines = map(orjson.loads, daemon.log.read_text().splitlines())
     took = [line["seconds"] for line in lines if line["event"] == "cycle_finished"]
     each = zip(took, used, used[1:], strict=False)
     return [Cost(wall, after - before, peak) for wall, before, after in each]
@@ -164,37 +204,12 @@ def daemon_cycles(folder: Path, count: int) -> list[Cost]:
 
 def watch_daemon(folder: Path, seconds: float) -> Watched:
     """Start the daemon, wait for its second cycle, and watch it for that long."""
-    log = folder / "log.txt"
-    with (
-        log.open("w") as said,
-        subprocess.Popen([*HISYNC, "run"], cwd=folder, stderr=said, env=_environment()) as process,
-    ):
-        try:
-            while _cycles(log) < 2:
-                if process.poll() is not None:
-                    raise RuntimeError(log.read_text()[-2000:])
-                time.sleep(0.05)
-            started, cpu, cycles = time.perf_counter(), _cpu(process.pid), _cycles(log)
-            time.sleep(seconds)
-            took = time.perf_counter() - started
-            peak = float(_status(process.pid, "VmHWM")) / 1024
-            return Watched(took, _cpu(process.pid) - cpu, _cycles(log) - cycles, peak)
-        finally:
-            process.terminate()
-
-
-def _cycles(log: Path) -> int:
-    return log.read_text().count("cycle_finished")
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _status(pid: int, name: str) -> str:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    with _daemon(folder) as daemon:
+        daemon.wait_for(2)
+        started, cpu, cycles = time.perf_counter(), daemon.cpu, daemon.cycles
+        time.sleep(seconds)
+        took = time.perf_counter() - started
+        return Watched(took, daemon.cpu - cpu, daemon.cycles - cycles, daemon.peak)
 
 
 def _environment() -> dict[str, str]:

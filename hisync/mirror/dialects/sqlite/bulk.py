@@ -90,7 +90,7 @@ def insert_rows(
 ) -> None:
     """Put rows in none of which is there yet: values for these columns, defaults for the others."""
     statement, converters = _insertion(table, columns)
-    cells = [_stored(row, converters) for row in rows] if converters else list(map(tuple, rows))
+    cells = [_stored(row, converters) for row in rows]
     if cells:
         connection.exec_driver_sql(statement, cells)
 
