@@ -19,6 +19,7 @@ from hisync.api import HiTask
 from hisync.budget.lanes import Lanes
 from hisync.comments.memory import Memory
 from hisync.mirror.store import Mirror
+from hisync.people.lookout import Lookout
 from hisync.plan.actions import Policy
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
@@ -97,8 +98,7 @@ class Engine:
             the seconds until the next cycle; returns what to call once it is committed.
         next_cycle_in: seconds until the next cycle, 0 where none follows.
         comments: what this process remembers about comments.
-        unlooked: whether anything changed since every row was looked at for who is new.
-        looked_at: when that was last done, None before this process did.
+        lookout: what this process remembers about its looks for people who are new.
         lanes: how many pushes are under way at once.
         log: where events go.
     """
@@ -117,7 +117,6 @@ class Engine:
     keep_books: Callable[[Connection, float], Callable[[], None]] = _no_books
     next_cycle_in: float = 0.0
     comments: Memory = field(default_factory=Memory)
-    unlooked: bool = False
-    looked_at: float | None = None
+    lookout: Lookout = field(default_factory=Lookout)
     lanes: Lanes = field(default_factory=Lanes)
     log: Any = field(default_factory=lambda: structlog.get_logger("hisync"))

@@ -26,7 +26,7 @@ from hisync.mirror.rows import LocalRow
 from hisync.plan.actions import Forget, RecordConflict, RemoveRow, SendCreate
 from hisync.plan.merge import Row, plan_row
 from hisync.plan.proof import Ending, end_changes, last_edits, refused_by_column
-from hisync.timekeeping.ledger import carried_entries, reject_entries
+from hisync.timekeeping.entries import carried_entries, reject_entries
 from hisync.writes import Writes, report_conflicts
 
 GONE = "gone from hiTask"

@@ -176,11 +176,7 @@ class Connection:
             data=form,
             extensions={"cause": cause, "renew": renew, "long": long, "trace": self._watch_socket},
         )
-        once_more = long and renew
-        outcome = self._exchange(request(), may_be_lost=once_more)
-        if once_more and isinstance(outcome, SessionLostError):
-            self.auth.forget_session()
-            outcome = self._exchange(request())
+        outcome = self._ask(request, once_more=long and renew)
         # Raised here and not where it was caught: with neither the request nor the library's
         # error, whose URLs hold secrets, anywhere in its traceback.
         if isinstance(outcome, HisyncError):
@@ -199,6 +195,15 @@ class Connection:
         self._conclude(None)
         self._errors.well()
         return decoded
+
+    def _ask(
+        self, request: Callable[[], httpx.Request], *, once_more: bool
+    ) -> Answer | HisyncError:
+        outcome = self._exchange(request(), may_be_lost=once_more)
+        if once_more and isinstance(outcome, SessionLostError):
+            self.auth.forget_session()
+            outcome = self._exchange(request())
+        return outcome
 
     def _exchange(
         self, request: httpx.Request, *, may_be_lost: bool = False

@@ -21,7 +21,7 @@ from hisync.mirror.intents import Intent
 from hisync.mirror.time_entries import sums
 from hisync.plan.checks import read_only, read_only_cells
 from hisync.plan.proof import Ending, columns_edited_after, end_changes
-from hisync.timekeeping.ledger import carried_entries, finish_entries
+from hisync.timekeeping.entries import carried_entries, finish_entries
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,6 @@ from hisync.people.roster import Roster, ask_everyone, ask_zone, own_id
 SOONEST: Final = 3600.0
 """Seconds from one reading to the next at least."""
 
-LOOK_EVERY: Final = 300.0
-"""Seconds from one look for someone new to the next at least, while things change."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
@@ -90,13 +87,15 @@ def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
         StopError: if the login, key or account is refused.
     """
     now = engine.clock.time()
-    engine.unlooked |= changed
+    lookout = engine.lookout
+    lookout.changed |= changed
     with engine.mirror.reading() as connection:
         before = state.load(connection)
         memory = _Memory.of(before)
-        looks = engine.unlooked and not memory.early and _may_look(engine, memory, now)
+        first = memory.read_at is None
+        looks = not memory.early and (lookout.changed if first else lookout.is_due(now))
         if looks:  # before the first reading everyone is new
-            news = memory.read_at is None or _strangers(connection) - {*memory.strangers}
+            news = first or _strangers(connection) - {*memory.strangers}
             memory = replace(memory, early=bool(news))
     # It can wait until there is budget to spare; once begun it is brought to its end.
     if _is_due(engine, memory) and not engine.stopping() and engine.spare("people"):
@@ -104,13 +103,13 @@ def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
         roster = ask_everyone(engine, before, zone=engine.rules.zone is None and not is_known)
         with engine.mirror.writing() as connection:
             _save(engine, connection, memory, roster)
-        engine.unlooked, engine.looked_at = False, now
+        lookout.looked(now)
         return roster.slow_down
     if memory.early and not _Memory.of(before).early:
         with engine.mirror.writing() as connection:
             state.save(connection, people=asdict(memory))
     if looks:  # and what was found is kept
-        engine.unlooked, engine.looked_at = False, now
+        lookout.looked(now)
     return None
 
 
@@ -127,13 +126,6 @@ def _is_due(engine: Engine, memory: _Memory) -> bool:
     every = engine.rules.full_every
     age = engine.clock.time() - memory.read_at
     return not 0 <= age < (min(SOONEST, every) if memory.early else every)
-
-
-def _may_look(engine: Engine, memory: _Memory, now: float) -> bool:
-    """Whether it is time to look at every row, which takes its time in a large mirror."""
-    if memory.read_at is None or engine.looked_at is None:
-        return True
-    return not 0 <= now - engine.looked_at < LOOK_EVERY
 
 
 def _strangers(connection: Connection) -> frozenset[int]:

@@ -31,13 +31,8 @@ from hisync.plan.proof import (
     unsent_columns,
 )
 from hisync.pulling.shown import Shown, View
-from hisync.timekeeping.ledger import (
-    carried_entries,
-    load_totals,
-    minutes_to_send,
-    reject_entries,
-    unsent_minutes_of,
-)
+from hisync.timekeeping.entries import carried_entries, reject_entries
+from hisync.timekeeping.ledger import load_totals, minutes_to_send, unsent_minutes_of
 from hisync.writes import Writes
 
 ATTEMPTS: Final = 3

@@ -30,7 +30,7 @@ from hisync.plan.proof import VANISHED, end_changes, unsent_columns, was_deleted
 from hisync.pushing.candidates import Candidate, Scene, load_scene, neighbours
 from hisync.pushing.holding import hold_deletions
 from hisync.pushing.refusal import put_back, refuse_whole
-from hisync.timekeeping.ledger import check_entries, finish_entries, reject_entries
+from hisync.timekeeping.entries import check_entries, finish_entries, reject_entries
 
 _OPS: Mapping[type[Send], Op] = {
     SendCreate: "create",

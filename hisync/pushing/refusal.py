@@ -20,7 +20,7 @@ from hisync.mirror.base import Base
 from hisync.mirror.intents import Intent
 from hisync.plan.proof import columns_edited_after
 from hisync.pushing.candidates import Candidate, load_scene
-from hisync.timekeeping.ledger import carried_entries, reject_entries
+from hisync.timekeeping.entries import carried_entries, reject_entries
 from hisync.timekeeping.observed import take_back
 from hisync.writes import Writes
 
