@@ -153,31 +153,36 @@ def full(items: int, runs: int) -> dict[str, Costs]:
 def postgresql(sizes: Sequence[int], runs: int) -> None:
     """A first mirror into PostgreSQL, whose own processes count for the wall time only."""
     own = server()
+    beside, start = "floor: httpx, orjson, COPY, one upsert", "with a single item"
+
+    def measured(where: Path, contender: Callable[[str], Cost]) -> Cost:
+        database = own.create()
+        (where / CONNINFO).write_text(own.conninfo(database))
+        try:
+            return contender(own.url(database))
+        finally:
+            own.drop(database)
+
     for items in sizes:
-        with folder() as where, service(items) as url:
+        with folder() as where, service(items) as url, service(1) as empty:
 
-            def measured(contender: Callable[[str], Cost], where: Path = where) -> Cost:
-                database = own.create()
-                (where / CONNINFO).write_text(own.conninfo(database))
-                try:
-                    return contender(own.url(database))
-                finally:
-                    own.drop(database)
-
-            def hisync(database: str, where: Path = where, url: str = url) -> Cost:
+            def hisync(url: str, database: str, where: Path = where) -> Cost:
                 configure(where, url, database=database)
                 return run([*HISYNC, "sync"], where)
 
-            def copied(_: str, where: Path = where, url: str = url) -> Cost:
+            def copied(url: str, _: str, where: Path = where) -> Cost:
                 return floor("copy", url, where)
 
-            beside = "floor: httpx, orjson, COPY, one upsert"
             contenders: dict[str, Callable[[], Cost]] = {
-                beside: partial(measured, copied),
-                "hisync": partial(measured, hisync),
+                name: partial(measured, where, partial(contender, address))
+                for contender, called in ((copied, beside), (hisync, "hisync"))
+                for name, address in ((called, url), (f"{called}, {start}", empty))
             }
             costs = interleaved(contenders, runs, tell)
-        table(f"First mirror of {items:,} items in PostgreSQL", costs, beside)
+        title = f"First mirror of {items:,} items in PostgreSQL"
+        table(title, {name: costs[name] for name in (beside, "hisync")}, beside)
+        rest = {name: costs[name] - costs[f"{name}, {start}"] for name in (beside, "hisync")}
+        table(f"{title}, without what a single item takes", rest, beside)
 
 
 def delta(items: int, runs: int) -> None:

@@ -45,6 +45,10 @@ class Costs:
 
     runs: Sequence[Cost]
 
+    def __sub__(self, part: Costs) -> Costs:
+        """What they took without a part of it, each run without the same run of the part."""
+        return Costs([one - other for one, other in zip(self.runs, part.runs, strict=True)])
+
     def median(self, what: str) -> float:
         """The median of `wall`, `cpu` or `peak`."""
         return float(statistics.median(getattr(run, what) for run in self.runs))

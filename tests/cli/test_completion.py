@@ -112,6 +112,18 @@ def test_status_loads_only_what_reading_a_mirror_takes(site: Site) -> None:
     assert done.stdout.splitlines()[-1] == "loaded []", done.stdout + done.stderr
 
 
+def test_a_process_that_ends_searches_no_garbage(site: Site) -> None:
+    done = python(
+        site,
+        "import gc, sys; sys.argv = ['hisync', '--version']\n"
+        "from hisync.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('left to search', len(gc.get_objects()) < 100)",
+    )
+    assert done.stdout.splitlines()[-1] == "left to search True", done.stdout + done.stderr
+
+
 def test_completing_loads_nothing_heavy(site: Site) -> None:
     done = python(
         site,
