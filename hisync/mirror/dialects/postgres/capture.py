@@ -64,13 +64,8 @@ def install_capture(connection: Connection) -> None:
     for name, table in _installed(connection):
         if name not in fitting:
             connection.exec_driver_sql(f"DROP TRIGGER {name} ON {table}")
-    for name, trigger in triggers.items():
-        if name not in fitting:
-            connection.exec_driver_sql(trigger.statement(name).replace("%", "%%"))
-            # In a session that replicates, too: nothing goes by unseen.
-            always = f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {name}"
-            connection.exec_driver_sql(always)
-            _note(connection, name, trigger)
+    if new := {name: made for name, made in triggers.items() if name not in fitting}:
+        _create(connection, new)
     for name in sources.keys() - functions.keys():
         connection.exec_driver_sql(f"DROP FUNCTION {name}()")
 
@@ -107,6 +102,25 @@ def schema_version(connection: Connection) -> object:
         "WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind = 'r')"
     )
     return tuple(connection.exec_driver_sql(query, (_PREFIX,)).one())
+
+
+def _create(connection: Connection, triggers: Mapping[str, _Trigger]) -> None:
+    """Create triggers, and say in each one's comment what it is: declared, and as it is told."""
+    created = []
+    for name, trigger in triggers.items():
+        created.append(trigger.statement(name).replace("%", "%%"))
+        # In a session that replicates, too: nothing goes by unseen.
+        created.append(f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {name}")
+    # All in one message, as in `views`: there are dozens.
+    connection.exec_driver_sql("; ".join(created))
+    query = f"SELECT t.tgname, pg_get_triggerdef(t.oid) {_EVERY_TRIGGER}"
+    noted = [
+        f"COMMENT ON TRIGGER {name} ON {triggers[name].table} "
+        f"IS '{_remark(triggers[name].statement(name), definition)}'"
+        for name, definition in connection.exec_driver_sql(query, (_PREFIX,))
+        if name in triggers
+    ]
+    connection.exec_driver_sql("; ".join(noted))
 
 
 # What there is
@@ -157,14 +171,6 @@ def _fitting(connection: Connection, schema: str) -> frozenset[str]:
         and sources.get(trigger.function) == functions[trigger.function]
         and comment == _remark(trigger.statement(name), definition)
     )
-
-
-def _note(connection: Connection, name: str, trigger: _Trigger) -> None:
-    """Say in a trigger's comment what it is, as it was declared and as PostgreSQL tells it."""
-    query = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = %s AND tgrelid = %s::"
-    definition = connection.exec_driver_sql(f"{query}regclass", (name, trigger.table)).scalar_one()
-    remark = _quoted(_remark(trigger.statement(name), definition))
-    connection.exec_driver_sql(f"COMMENT ON TRIGGER {name} ON {trigger.table} IS {remark}")
 
 
 def _remark(declared: str, definition: str) -> str:
