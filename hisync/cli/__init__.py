@@ -5,7 +5,6 @@ Public: `app`, `main`.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 import hisync
 from hisync.cli import deciding, inspecting, mending, playing, reporting, starting, syncing
+from hisync.garbage import spare_end, spare_start
 
 app = typer.Typer(
     name="hisync",
@@ -72,15 +72,11 @@ def main() -> None:
     _fill_closed_streams()
     # It has no plugin of pydantic's; looking for one would be a twentieth of a short command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    # A short command makes most of its objects by importing, and none of them is garbage: looking
-    # for some four hundred times would be a fifteenth of it.
-    gc.set_threshold(20_000, 10, 10)
+    spare_start()
     try:
         app(prog_name="hisync")  # also in the completion of `python -m hisync`
     finally:
-        # Nor when it ends, where Python looks several times over: a fifth of it. Whatever has to be
-        # closed is closed by now, and the rest goes with the process.
-        gc.freeze()
+        spare_end()
 
 
 def _fill_closed_streams() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hisync.errors import MirrorError, ServiceError
+from hisync.garbage import keep_started
 
 if TYPE_CHECKING:
     from hisync.api import HiTask, Settle
@@ -139,6 +140,7 @@ def open_engine(
             configure_logging(config.log.level, config.log.format, redact=api.redact)
             with mirror.reading() as connection:
                 api.expected_account = state.load(connection).account_id
+            keep_started()
             try:
                 yield Engine(
                     api,

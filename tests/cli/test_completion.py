@@ -1,4 +1,4 @@
-"""Shell completion, the version, and how little starting up loads."""
+"""Shell completion, the version, and how little it takes to start and to end."""
 
 from __future__ import annotations
 
@@ -110,6 +110,25 @@ def test_status_loads_only_what_reading_a_mirror_takes(site: Site) -> None:
     )
     assert "mirror" in done.stdout
     assert done.stdout.splitlines()[-1] == "loaded []", done.stdout + done.stderr
+
+
+def test_a_process_that_starts_searches_no_garbage_and_then_only_what_came_after(
+    site: Site,
+) -> None:
+    done = python(
+        site,
+        "import gc, sys; sys.argv = ['hisync', 'sync']\n"
+        "from hisync import cycle, cli\n"
+        "searches, run = [], cycle.run_cycle\n"
+        "def run_cycle(*given, **named):\n"
+        "    print('before', len(searches), 'left to search', len(gc.get_objects()) < 10_000)\n"
+        "    print('often enough', gc.get_threshold()[0] <= 20_000)\n"
+        "    return run(*given, **named)\n"
+        "cycle.run_cycle = run_cycle\n"
+        "gc.callbacks.append(lambda phase, _: searches.append(phase))\n"
+        "cli.main()\n",
+    )
+    assert done.stdout.splitlines()[:2] == ["before 0 left to search True", "often enough True"]
 
 
 def test_a_process_that_ends_searches_no_garbage(site: Site) -> None:
