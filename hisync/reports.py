@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, column, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    Select,
+    TableClause,
+    Text,
+    cast,
+    column,
+    literal,
+    select,
+    table,
+)
 
 from hisync.items import fields_of
 from hisync.mirror import dialects
@@ -38,7 +50,8 @@ ASSIGNED_COLUMNS: Final = (
     *("due_date", "is_overdue", "time_est_minutes", "time_spent_minutes", "progress"),
 )
 
-# Without types, so that cells come raw: people may have written anything.
+# Without types, so that cells come raw: people may have written anything. Dates as texts: there may
+# be one that Python has not.
 _time_by_day: Final = table("time_by_day", *map(column, TIME_COLUMNS))
 _task_overview: Final = table("task_overview", *map(column, (*ASSIGNED_COLUMNS, "completed")))
 
@@ -85,14 +98,14 @@ class Report:
 def report_time(connection: Connection, scope: Scope) -> Report:
     """The minutes spent by day, person and item, in that order; 0 in a day is left out."""
     spent = _time_by_day.c
-    query = select(_time_by_day).where(spent.minutes != 0)
+    query: Select[Any] = select(*_as_shown(_time_by_day, "day")).where(spent.minutes != 0)
     query = _in_projects(connection, query, spent.project_guid, scope)
     if scope.user is not None:
         query = query.where(spent.user_id == scope.user)
     if scope.start is not None:
-        query = query.where(spent.day >= scope.start.isoformat())
+        query = query.where(spent.day >= literal(scope.start, Date))
     if scope.end is not None:
-        query = query.where(spent.day <= scope.end.isoformat())
+        query = query.where(spent.day <= literal(scope.end, Date))
     query = query.order_by(spent.day, spent.user_name, spent.project_title, spent.item_title)
     rows = [dict(row) for row in connection.execute(query).mappings()]
     return Report(TIME_COLUMNS, rows, {"minutes": sum(row["minutes"] for row in rows)})
@@ -138,7 +151,9 @@ def _tasks(connection: Connection, scope: Scope) -> Iterator[Row]:
     """The tasks in a scope, `due_date` as a day, or as an instant in the account's zone."""
     task, rest = _task_overview.c, ITEM_TABLES["tasks"]
     all_day = dialects.of(connection).raw(rest.c.is_all_day).label("is_all_day")
-    query = select(_task_overview, all_day).join(rest, rest.c.guid == task.guid)
+    query: Select[Any] = select(*_as_shown(_task_overview, "due_date"), all_day).join(
+        rest, rest.c.guid == task.guid
+    )
     query = _in_projects(connection, query, task.project_guid, scope)
     if scope.user is not None:
         query = query.where(task.assignee_id == scope.user)
@@ -147,6 +162,10 @@ def _tasks(connection: Connection, scope: Scope) -> Iterator[Row]:
         day = due.date() if isinstance(due, datetime) else due
         if scope.has(day if isinstance(day, date) else None):
             yield {**row, "due_date": due}
+
+
+def _as_shown(view: TableClause, dated: str) -> list[ColumnElement[Any]]:
+    return [cast(c, Text).label(dated) if c.name == dated else c for c in view.c]
 
 
 def _due(cell: Any, all_day: bool, zone: tzinfo) -> date | datetime | str | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -23,6 +23,9 @@ from typer.testing import CliRunner
 
 from hisync.cli import app
 from hisync.sandbox import API_KEY, LOGIN, PASSWORD, Model, Running, running
+from tests.backends import on_both
+from tests.postgres import Client, server
+from tests.world import Backend
 
 PATIENCE = 20.0
 
@@ -51,10 +54,18 @@ def _logs_kept() -> Iterator[None]:
 
 @dataclass
 class Site:
-    """A folder with a configuration, and the sandbox that it names."""
+    """A folder with a configuration, and the sandbox that it names.
+
+    Attributes:
+        folder: the folder.
+        sandbox: what stands in for hiTask.
+        served: the name of its database on the tests' PostgreSQL server; empty for a file.
+        daemons: the processes that are to be ended.
+    """
 
     folder: Path
     sandbox: Running
+    served: str = ""
     daemons: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -80,6 +91,8 @@ class Site:
             },
             "rate": {"requests_per_minute": 1000},
         }
+        if self.served:
+            settings["database"] = {"url": server().url(self.served)}
         for section, values in sections.items():
             settings[section] = settings.get(section, {}) | values
         lines = []
@@ -137,6 +150,9 @@ class Site:
         return (self.folder / "daemon.log").read_text()
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        if self.served:
+            with closing(Client(self.served)) as served:
+                return [tuple(row.values()) for row in served.execute(statement, values)]
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=10)) as client:
             return client.execute(statement, values).fetchall()
 
@@ -160,15 +176,27 @@ def until(condition: Callable[[], Any], *, within: float = PATIENCE) -> float:
     pytest.fail(f"it did not happen within {within} s")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of modules that say `BOTH = True` on PostgreSQL, too."""
+    on_both(metafunc, "backend", scope="session")
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The database engine of the test's mirrors."""
+    return cast("Backend", getattr(request, "param", "sqlite"))
+
+
 @pytest.fixture
-def new_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+def new_site(tmp_path: Path, backend: Backend) -> Iterator[Callable[..., Site]]:
     """Make a site; its processes end with the test."""
     sites: list[Site] = []
     contexts = []
 
     def make(items: int = 30, **options: Any) -> Site:
         context = running(items, **options)
-        site = Site(tmp_path, context.__enter__())
+        served = server().create() if backend == "postgresql" else ""
+        site = Site(tmp_path, context.__enter__(), served)
         contexts.append(context)
         sites.append(site)
         site.configure()

@@ -19,6 +19,10 @@ from hisync.reports import Report
 from hisync.sandbox import Model, running
 from hisync.sandbox.records import Item
 from tests.cli.conftest import Done, Site
+from tests.postgres import server
+from tests.world import Backend
+
+BOTH = True
 
 ZONE = ZoneInfo("Europe/Stockholm")  # the account's
 TODAY = datetime.now(ZONE).date()
@@ -36,12 +40,13 @@ SPENT = [  # task, user, day, minutes: places in the team's lists, and days ago
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def team(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterator[Site]:
     """A mirror of 120 items whose time is all in `SPENT`; no test of it may write."""
     with running(120) as sandbox:
         for item in sandbox.model.items():
             item.put("time_spent", None)
-        site = Site(tmp_path_factory.mktemp("team"), sandbox)
+        served = server().create() if backend == "postgresql" else ""
+        site = Site(tmp_path_factory.mktemp("team"), sandbox, served)
         site.configure()
         assert site.run("sync").returncode == 0
         for place, user, ago, minutes in SPENT:
@@ -285,6 +290,7 @@ def test_assigned_is_limited_to_a_user_and_to_days_in_the_accounts_zone(site: Si
     assert "midnight" in titles("--from", "2031-05-17", "--to", "2031-05-17")
 
 
+@pytest.mark.sqlite_only  # PostgreSQL refuses such texts, or reads them
 def test_a_date_that_cant_be_read_is_shown_as_it_stands(site: Site) -> None:
     site.run("sync")
     ann = site.model.users[0].id
@@ -296,6 +302,27 @@ def test_a_date_that_cant_be_read_is_shown_as_it_stands(site: Site) -> None:
     rows = {row["title"]: row["due_date"] for row in report(site, "assigned")}
     assert (rows["T"], rows["U"]) == ("tomorrow", "9999-12-31 23:30")
     assert "T" not in {row["title"] for row in report(site, "assigned", "--to", "9999-12-31")}
+
+
+@pytest.mark.core
+def test_a_date_that_python_has_not_is_shown_as_it_stands(site: Site) -> None:
+    site.run("sync")
+    ann = site.model.users[0].id
+    far, last = "10000-01-01", "infinity"
+    for title, due in (("T", far), ("U", last)):
+        site.sql(
+            "INSERT INTO tasks (title, assignee_id, due_date) VALUES (?, ?, ?)", title, ann, due
+        )
+    site.sql(
+        "INSERT INTO time_entries (item_guid, minutes, spent_on) "
+        "SELECT guid, 5, ? FROM tasks WHERE title = 'U'",
+        last,
+    )
+    rows = {row["title"]: row["due_date"] for row in report(site, "assigned", "--user", str(ann))}
+    assert rows["T"].startswith(far)
+    assert rows["U"] == last
+    assert sum(row["minutes"] for row in report(site, "time", "--from", day(1))) >= 5
+    assert report(site, "progress")
 
 
 # Who and what is meant
@@ -432,6 +459,7 @@ def test_no_title_becomes_a_formula_in_a_spreadsheet(site: Site) -> None:
     assert {*plain, *guarded} <= titles  # JSON says it as it is
 
 
+@pytest.mark.sqlite_only  # of a server nobody can see the bytes
 def test_a_report_asks_nobody_and_writes_nothing(team: Site) -> None:
     before = team.database.read_bytes()
     team.sandbox.service.reset_log()
@@ -441,6 +469,7 @@ def test_a_report_asks_nobody_and_writes_nothing(team: Site) -> None:
     assert team.database.read_bytes() == before
 
 
+@pytest.mark.sqlite_only  # a server's database may be there without a mirror
 def test_without_a_mirror_there_is_a_way_out(site: Site) -> None:
     done = site.run("report", "time")
     assert done.returncode == 1
