@@ -5,6 +5,8 @@ What holds on both engines is tested where the engine's tests are; here is what 
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
 import time
@@ -497,6 +499,20 @@ def test_a_lock_lost_to_another_ends_the_first(mirror: Mirror, database: str) ->
         pytest.raises(StaleWriterError, match="taken this mirror over"),
     ):
         put(mirror, "g", "b")
+
+
+def test_a_lock_whose_lost_session_the_server_still_has_is_taken_back(mirror: Mirror) -> None:
+    held = mirror._lock
+    assert isinstance(held, AdvisoryLock)
+    assert held._session is not None
+    kept = os.dup(held._session.fileno())  # the server sees no end of it
+    ours, theirs = socket.socketpair()
+    os.dup2(ours.fileno(), held._session.fileno())
+    ours.close()
+    theirs.close()
+    put(mirror, "g", "a")
+    os.close(kept)
+    assert held.holds()
 
 
 def end_lock_session(mirror: Mirror) -> None:

@@ -27,6 +27,7 @@ class AdvisoryLock:
         self._engine = engine
         self._schema = schema
         self._session: psycopg.Connection[Any] | None = None
+        self._last: tuple[Any, ...] | None = None  # the last session, as the server knows it
         self._wanted = False
 
     def acquire(self) -> None:
@@ -60,7 +61,7 @@ class AdvisoryLock:
                 return True
         except psycopg.OperationalError:
             self._drop()
-        return self._take()
+        return self._take() or (self._end_lost() and self._take(wait=True))
 
     def holder(self) -> int | None:
         """The process that has the lock, None if none has; 0 if it can't be told which."""
@@ -72,21 +73,40 @@ class AdvisoryLock:
             self._session.close()
             self._session = None
 
-    def _take(self) -> bool:
+    def _end_lost(self) -> bool:
+        """End the session that had it, where the server has not noticed that nobody is there.
+
+        What lies between may forget a connection and tell only one of its ends.
+
+        Returns:
+            Whether there was one to end.
+        """
+        if self._last is None:
+            return False
+        ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        its = "WHERE pid = %s AND backend_start = %s"
+        with self._engine.connect() as connection:
+            return connection.exec_driver_sql(f"{ending} {its}", self._last).first() is not None
+
+    def _take(self, *, wait: bool = False) -> bool:
         session = own_session(self._engine)
+        trying = "pg_advisory_lock" if wait else "pg_try_advisory_lock"  # `lock_timeout` ends it
+        asking = (
+            f"SELECT {trying}(%s, hashtext(coalesce(nullif(%s, ''), current_schema()::text)))::text"
+            " <> 'false', pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+        taken = None
         try:
-            taken = session.execute(
-                "SELECT pg_try_advisory_lock(%s, "
-                "hashtext(coalesce(nullif(%s, ''), current_schema()::text)))",
-                (WRITER, self._schema),
-            ).fetchone()
+            taken = session.execute(asking.encode(), (WRITER, self._schema)).fetchone()
+        except psycopg.errors.LockNotAvailable:
+            pass
         except psycopg.Error as error:  # the server went away just now
             session.close()
             raise DBAPIError.instance(None, None, error, psycopg.Error) from error
         if taken is None or not taken[0]:
             session.close()
             return False
-        self._session = session
+        self._session, self._last = session, taken[1:]
         return True
 
 
