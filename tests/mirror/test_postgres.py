@@ -396,6 +396,38 @@ def test_the_engine_waits_for_those_who_edit_by_a_table_above(
     assert log(session) == [updated("g", {"title": "a"}, {"title": "mine"})]
 
 
+@pytest.mark.parametrize("when", ["while it waits", "while it lets others go first"])
+def test_a_connection_that_is_lost_at_the_gate_is_a_lost_server(
+    mirror: Mirror,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    when: str,
+) -> None:
+    lost = "WHERE state = 'idle in transaction' AND application_name LIKE 'hisync%'"
+    if when == "while it waits":
+        lost = "JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND NOT granted"
+    ending = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {lost}"
+
+    def end(_seconds: float = 0) -> None:
+        with closing(psycopg.connect(session.info.dsn, autocommit=True)) as other:
+            while not run(other, ending):
+                pass
+
+    monkeypatch.setattr("hisync.mirror.dialects.postgres.connection.time.sleep", end)
+    killer = threading.Thread(target=end)
+    with session.transaction():
+        run(session, "INSERT INTO tasks (title) VALUES ('under way')")
+        if when == "while it waits":
+            killer.start()
+        with pytest.raises(LostServerError, match="hisync will try again"):
+            put(mirror, "g", "a")
+    if when == "while it waits":
+        killer.join(10)
+    put(mirror, "g", "a")
+    assert not caplog.records
+
+
 def test_those_who_edit_wait_for_the_engine_and_lose_nothing(
     mirror: Mirror, session: Session
 ) -> None:
@@ -418,6 +450,23 @@ def test_readers_never_wait(mirror: Mirror, session: Session) -> None:
         rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1}])
         run(session, "SET statement_timeout = 2000")
         assert run(session, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_a_server_that_has_vanished_is_missed_even_while_its_answer_is_waited_for(
+    mirror: Mirror,
+) -> None:
+    with mirror.reading() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.info.get_parameters()["tcp_user_timeout"] == "25000"
+        assert connection.exec_driver_sql("SHOW tcp_user_timeout").scalar_one() == "25000"
+
+
+@pytest.mark.postgresql
+def test_a_database_that_reads_by_default_is_written(database: str, session: Session) -> None:
+    run(session, f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+    with open_mirror(server().url(database)).acquire() as mirror:
+        put(mirror, "g", "a")
 
 
 @pytest.mark.postgresql

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hisync.mirror.dialects import BOOKS, WRITE
 from hisync.mirror.dialects.postgres import abilities
@@ -104,10 +104,9 @@ def _pass_gate(connection: Connection) -> None:
     if _is_open(connection):
         return
     # SQLAlchemy rolls back after an error in here, so the driver is asked itself.
-    session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     waiting = _how_to_lock(connection, "gate").encode()
-    while not _stand_at_gate(session, waiting, last=time.monotonic() > deadline):
+    while not _stand_at_gate(connection, waiting, last=time.monotonic() > deadline):
         time.sleep(PAUSE_SECONDS)
 
 
@@ -128,20 +127,24 @@ def _how_to_lock(connection: Connection, what: Literal["gate", "books"]) -> str:
     return f"SELECT true FROM sync_lease WHERE name = '{what}' FOR UPDATE"
 
 
-def _stand_at_gate(session: psycopg.Connection[Any], waiting: bytes, *, last: bool) -> bool:
-    session.execute("SAVEPOINT gate")
+def _stand_at_gate(connection: Connection, waiting: bytes, *, last: bool) -> bool:
+    session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     try:
-        session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())
-        session.execute(waiting)
-    except psycopg.errors.LockNotAvailable as error:
-        if last:
-            raise OperationalError(None, None, error) from error
-        session.execute("ROLLBACK TO SAVEPOINT gate")
-        return False
+        session.execute("SAVEPOINT gate")
+        try:
+            session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())
+            session.execute(waiting)
+        except psycopg.errors.LockNotAvailable:
+            if last:
+                raise
+            session.execute("ROLLBACK TO SAVEPOINT gate")
+            return False
+        session.execute("SET LOCAL lock_timeout TO DEFAULT")
+        session.execute("RELEASE SAVEPOINT gate")
     except psycopg.Error as error:
+        if session.closed:  # then SQLAlchemy would say only that it can't roll back
+            connection.invalidate(error)
         raise DBAPIError.instance(None, None, error, psycopg.Error) from error
-    session.execute("SET LOCAL lock_timeout TO DEFAULT")
-    session.execute("RELEASE SAVEPOINT gate")
     return True
 
 

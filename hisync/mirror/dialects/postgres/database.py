@@ -41,10 +41,17 @@ _SETTINGS: Final = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    "default_transaction_read_only": "off",
 }
 """What every session of hisync sets, in milliseconds where it is a time."""
 
-_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_KEEPALIVES: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # none is sent while an answer to what was sent is waited for
+}
 """The same on our side: a server that has vanished is missed as soon."""
 
 _SQLITE_ONLY: Final = {"sync_doomed", "sync_mark"}
