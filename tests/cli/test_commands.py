@@ -250,9 +250,9 @@ def test_a_server_that_is_not_there_gets_a_clear_answer(site: Site) -> None:
 
 def test_db_says_where_the_schema_is(site: Site) -> None:
     assert site.run("db", "current").returncode == 1
-    assert site.run("db", "upgrade").stdout == "schema 0005 (was empty)\n"
-    assert site.run("db", "current").stdout == "0005 (newest)\n"
-    assert site.run("db", "upgrade").stdout == "schema 0005\n"
+    assert site.run("db", "upgrade").stdout == "schema 0006 (was empty)\n"
+    assert site.run("db", "current").stdout == "0006 (newest)\n"
+    assert site.run("db", "upgrade").stdout == "schema 0006\n"
 
 
 @pytest.mark.parametrize("command", [["db", "upgrade"], ["sync"], ["changes"]])

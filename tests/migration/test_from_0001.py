@@ -112,7 +112,7 @@ def test_what_was_there_is_there(used: Person, path: Path) -> None:
     assert len(before["tasks"]) == 2
     assert before["tasks"][0][-1] == "y"
     with open_mirror(f"sqlite:///{path}") as mirror:
-        assert migrate.upgrade_schema(mirror.engine) == ("0001", "0005")
+        assert migrate.upgrade_schema(mirror.engine) == ("0001", "0006")
     assert everything(used, old) == before
     assert used.log() == []  # the migration itself is no edit
     assert used.run("SELECT state, finished_at FROM change_log") == [("pending", None)] * 3
@@ -157,7 +157,7 @@ def test_the_new_tables_triggers_and_views_are_at_work(used: Person, path: Path)
 def test_it_is_not_upgraded_where_that_is_not_allowed(used: Person, path: Path) -> None:
     with open_mirror(f"sqlite:///{path}") as mirror:
         with pytest.raises(
-            SchemaError, match=r"is at 0001, this hisync needs 0005: run `hisync db"
+            SchemaError, match=r"is at 0001, this hisync needs 0006: run `hisync db"
         ):
             mirror.acquire(upgrade=False)
         mirror.close()

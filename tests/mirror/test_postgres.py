@@ -310,6 +310,52 @@ def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: 
         run(session, "DROP ROLE editor")
 
 
+def test_a_reader_can_not_have_an_edit_logged_that_nobody_made(
+    session: Session, database: str
+) -> None:
+    run(session, "CREATE ROLE reader LOGIN")
+    try:
+        run(session, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        other = server().conninfo(database).replace("user=mirror", "user=reader")
+        with psycopg.connect(other, autocommit=True) as reader:
+            run(reader, "CREATE TEMP TABLE own (LIKE public.tasks)")
+            for name in capture_functions(session):
+                trigger = (
+                    f"CREATE TRIGGER t AFTER UPDATE ON own FOR EACH ROW EXECUTE FUNCTION {name}()"
+                )
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    run(reader, trigger)
+    finally:
+        run(session, "DROP OWNED BY reader")
+        run(session, "DROP ROLE reader")
+
+
+def capture_functions(session: Session) -> list[str]:
+    found = run(session, "SELECT proname FROM pg_proc WHERE starts_with(proname, 'sync_capture_')")
+    assert len(found) > 2
+    return [name for (name,) in found]
+
+
+def test_functions_that_anyone_may_run_are_put_right(
+    mirror: Mirror, database: str, session: Session
+) -> None:
+    run(session, "GRANT EXECUTE ON FUNCTION sync_capture_tasks TO PUBLIC")
+    mirror.close()
+    with open_mirror(server().url(database)) as again:
+        with pytest.raises(SchemaError, match="lacks the trigger sync_capture_tasks_log"):
+            again.check()
+        again.upgrade()
+        again.check()
+
+
+def test_an_operation_is_called_the_same_where_an_i_has_no_dot(session: Session) -> None:
+    functions = "SELECT prosrc FROM pg_proc WHERE starts_with(proname, 'sync_capture_')"
+    lowered = [source for (source,) in run(session, functions) if "lower(" in source]
+    assert lowered
+    # By the rules of a Turkish database `lower` alone makes it another letter.
+    assert all('lower(TG_OP COLLATE "C")' in source for source in lowered)
+
+
 # The mark
 
 

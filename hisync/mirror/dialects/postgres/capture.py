@@ -60,6 +60,9 @@ def install_capture(connection: Connection) -> None:
     for name, source in functions.items():
         if sources.get(name) != source:
             connection.exec_driver_sql(_create_function(name, source, schema))
+            # Editors need no right to it. On a table of their own, readers would have it log
+            # whatever they say.
+            connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC")
     fitting = _fitting(connection, schema)
     for name, table in _installed(connection):
         if name not in fitting:
@@ -130,14 +133,18 @@ def _schema(connection: Connection) -> str:
     return str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
 
 
-def _sources(connection: Connection) -> dict[str, str]:
-    """The source of every function of ours that runs as it was made to, by its name."""
+def _sources(connection: Connection) -> dict[str, str | None]:
+    """The source of every function of ours by its name, None if it runs otherwise than it should.
+
+    That is as its owner, in this schema, and on tables of ours alone.
+    """
     # One whose schema was given another name would write into the next that has the old name.
     query = (
-        "SELECT proname, prosrc FROM pg_proc "
+        "SELECT proname, CASE WHEN prosecdef AND proconfig = "
+        "ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp'] "
+        "AND NOT has_function_privilege('public', oid, 'EXECUTE') THEN prosrc END FROM pg_proc "
         "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
-        "AND starts_with(proname, %s) AND prosecdef AND proconfig = "
-        "ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp']"
+        "AND starts_with(proname, %s)"
     )
     rows = connection.exec_driver_sql(query, (_PREFIX,))
     return dict(rows.all())
@@ -256,7 +263,7 @@ def _capture_function(name: str, table: Table, server: Abilities) -> str:
     log = (
         "INSERT INTO change_log (table_name, row_guid, op, old_values, new_values, changed_at)\n"
         f"  VALUES ('{name}', CASE WHEN TG_OP = 'DELETE' THEN OLD.guid ELSE NEW.guid END,\n"
-        "    lower(TG_OP), o, n, timezone('UTC', clock_timestamp()));\n"
+        "    lower(TG_OP COLLATE \"C\"), o, n, timezone('UTC', clock_timestamp()));\n"
         + (
             f"  PERFORM pg_notify({CHANNEL.format(schema='TG_TABLE_SCHEMA')}, '');\n"
             * server.notifies
