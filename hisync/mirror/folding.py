@@ -64,6 +64,8 @@ def fold_changes(connection: Connection, folded: int) -> None:
 def mend_numbers(connection: Connection, folded: int) -> None:
     """Let the log count on from where it was, and in order, whoever made its sequence.
 
+    And let every other table count on that does.
+
     A database may have been restored without its sequences, or give numbers out in blocks.
 
     Args:
@@ -83,6 +85,12 @@ def mend_numbers(connection: Connection, folded: int) -> None:
         # What was logged by a low number since would pass for folded. To fold the rest once more
         # changes nothing: the first old value wins.
         state.save(connection, folded_seq=0)
+    for table in dialect.tables().values():
+        column = table.autoincrement_column
+        if column is not None and column is not _log.seq:
+            newest = connection.execute(select(func.max(column))).scalar_one() or 0
+            if dialect.last_number(connection, column) < newest:
+                dialect.count_on(connection, column, newest)
 
 
 def _old_cells(

@@ -33,7 +33,7 @@ from hisync.errors import (
     StaleWriterError,
 )
 from hisync.items import TABLES
-from hisync.mirror import changes, dialects, migrate, rows, state
+from hisync.mirror import changes, dialects, migrate, records, rows, state
 from hisync.mirror.dialects import ChangeWatch
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
@@ -41,6 +41,7 @@ from hisync.mirror.dialects.postgres import lock
 from hisync.mirror.dialects.postgres.lock import AdvisoryLock
 from hisync.mirror.dialects.postgres.session import own_session
 from hisync.mirror.dialects.postgres.views import VIEWS
+from hisync.mirror.records import RemovedRow
 from hisync.mirror.store import Mirror, open_mirror
 from hisync.mirror.tables import EDITED_TABLES, metadata
 from tests.mirror.people import Logged, deleted, inserted, updated
@@ -1117,6 +1118,23 @@ def test_numbers_that_each_session_has_in_stock_are_given_out_in_order(
                 assert state.load(connection).folded_seq == 0  # all is looked at once more
             run(session, "INSERT INTO tasks (title) VALUES ('above it')")
             assert run(session, log_number, "tasks") > run(session, log_number, "notes")
+
+
+def test_a_mirror_that_came_without_its_sequences_counts_on(
+    mirror: Mirror, database: str, session: Session
+) -> None:
+    gone = RemovedRow("tasks", "g", 1, {"title": "a"}, "removed")
+    with mirror.writing() as connection:
+        records.record_removed(connection, [gone], datetime(2026, 1, 1))
+    run(session, "INSERT INTO tasks (title) VALUES ('first')")
+    for table in ("change_log", "removed_rows"):  # as a logical replica has it
+        run(session, f"ALTER SEQUENCE {table}_seq_seq RESTART")
+    mirror.close()
+    with open_mirror(server().url(database)).acquire() as again, again.writing() as connection:
+        records.record_removed(connection, [gone], datetime(2026, 1, 1))
+    run(session, "INSERT INTO tasks (title) VALUES ('second')")
+    for table in ("change_log", "removed_rows"):
+        assert run(session, f"SELECT seq FROM {table} ORDER BY 1") == [(1,), (2,)]
 
 
 @pytest.mark.postgresql
