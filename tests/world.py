@@ -107,6 +107,7 @@ class World:
                 api_key=API_KEY,
                 transport=self.transport or SandboxTransport(self.service),
                 now=self.time,
+                holds_nul=self._mirror.holds_nul,
             )
             self._engine = Engine(api, self._mirror, self.rules, Clock(self.time))
         return self._engine

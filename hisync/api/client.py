@@ -74,6 +74,7 @@ class HiTask:
         timeouts: httpx.Timeout | None = None,
         now: Callable[[], float] = time.time,
         folder: Path | None = None,
+        holds_nul: bool = True,
     ) -> None:
         """Nothing is sent yet.
 
@@ -93,6 +94,7 @@ class HiTask:
             now: the time in seconds since the epoch.
             folder: where answers are kept for a moment that are too long for memory; None for the
                 system's own place.
+            holds_nul: whether texts may have the character NUL; else each answer has U+FFFD for it.
 
         Raises:
             ConfigurationError: the base URL can't be one, or the environment's proxy can't be used.
@@ -106,6 +108,7 @@ class HiTask:
             transport=transport,
             timeouts=timeouts,
             now=now,
+            holds_nul=holds_nul,
         )
         self._connection.folder = folder
         self._time_unit: TimeUnit = time_unit

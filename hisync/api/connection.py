@@ -24,6 +24,7 @@ import structlog
 
 from hisync.api.auth import Credentials, SessionAuth
 from hisync.api.body import read_body
+from hisync.api.nul import without_nul
 from hisync.api.outcomes import Answer, SessionLostError, read_answer
 from hisync.api.reports import ServiceErrors
 from hisync.api.secrets import silence_http_loggers
@@ -84,6 +85,7 @@ class Connection:
         transport: httpx.BaseTransport | None,
         timeouts: httpx.Timeout | None,
         now: Callable[[], float] = time.time,
+        holds_nul: bool = True,
     ) -> None:
         silence_http_loggers()
         url = _parse_base_url(base_url)
@@ -101,6 +103,7 @@ class Connection:
         self._sockets_lock = threading.Lock()
         self._aborted = False
         self._now = now
+        self._clean: Callable[[bytes], bytes] = bytes if holds_nul else without_nul
         with _environment_named():
             self._client = httpx.Client(
                 auth=self.auth,
@@ -213,7 +216,10 @@ class Connection:
             response = self._client.send(request, stream=True)
             with closing(response):
                 long = request.extensions["long"]
-                body = read_body(response, self.folder) if long else response.read()
+                if long:
+                    body = read_body(response, self.folder, self._clean)
+                else:
+                    body = self._clean(response.read())
         except ServiceError as error:
             return error.with_traceback(None)  # of the login, which logs its own, or of the grant
         except httpx.HTTPError as error:

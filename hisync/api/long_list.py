@@ -32,15 +32,22 @@ class LongList:
     It closes the file when it is no longer needed.
     """
 
-    def __init__(self, file: BinaryIO, decode: Callable[[bytes], Any] = orjson.loads) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        decode: Callable[[bytes], Any] = orjson.loads,
+        clean: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         """Take over a file.
 
         Args:
             file: the text of the list, in UTF-8.
             decode: parses what is left when no part can be cut off any more.
+            clean: makes of its text, cut off anywhere, what is parsed.
         """
         self._file = file
         self._decode = decode
+        self._clean = clean
         weakref.finalize(self, file.close)
 
     def __iter__(self) -> Iterator[Any]:
@@ -55,12 +62,12 @@ class LongList:
                 fault has been given out by then.
         """
         read = self._reader()
-        rest = read(PART).removeprefix(_BOM).lstrip()
+        rest = self._clean(read(PART)).removeprefix(_BOM).lstrip()
         if not rest.startswith(b"["):
             raise ValueError("no list")
         rest, head, size = rest[1:], b"", PART
         while more := read(size):
-            rest += more
+            rest = self._clean(rest + more)  # what was at its end may only now be whole
             part, rest, head = _cut(rest, head)
             size = PART if part else 2 * size  # no place to cut: not looked for in every part
             yield part

@@ -173,6 +173,7 @@ def _make_api(config: Config, mirror: Mirror, purse: Purse, vitals: Vitals | Non
         grant=purse.grant,
         settle=_tell_all(purse.settle, vitals),
         folder=mirror.folder,
+        holds_nul=mirror.holds_nul,
     )
 
 

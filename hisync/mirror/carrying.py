@@ -58,7 +58,7 @@ class Carrier:
 
     def __init__(self, connection: Connection, backend: str) -> None:
         self._connection = connection
-        self._backend = backend
+        self._holds_nul = dialects.named(backend).HOLDS_NUL
         query = select(change_log.c.table_name, change_log.c.row_guid)
         query = query.where(change_log.c.finished_at.is_(None)).distinct()
         self._unsent = {(table, guid) for table, guid in connection.execute(query)}
@@ -99,7 +99,7 @@ class Carrier:
 
     def _kept(self, table: Table, column: Column[Any], cells: Mapping[str, Any], value: Any) -> Any:
         """A value as the other engine can hold it; told of if that is not quite the same."""
-        kept = _portable(value, nul=self._backend == "sqlite")
+        kept = _portable(value, nul=self._holds_nul)
         if kept is not value:
             self.altered += 1
             if self._matters(table, cells):

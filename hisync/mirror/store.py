@@ -34,12 +34,14 @@ class Mirror:
         engine: SQLAlchemy's.
         name: what to call the database before people: a file's path, or a URL without a password.
         folder: the folder that it is in, None for a server.
+        holds_nul: whether its texts can hold the character NUL.
     """
 
     def __init__(self, database: Database, dialect: Dialect) -> None:
         self.engine = database.engine
         self.name = database.name
         self.folder = database.folder
+        self.holds_nul = dialect.HOLDS_NUL
         self._database = database
         self._dialect = dialect
         self._lock: WriterLock | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hisync.engine import Engine
 from hisync.items import SPENT, Item
@@ -31,8 +31,7 @@ def put_first(
 
     Returns:
         How many were put there, and those that were not and have to be looked at: whose parent is
-        known by number alone; or all of them, if the guid of one is another one's too, or if the
-        database can't hold a text as it is.
+        known by number alone; or all of them, if the guid of one is another one's too.
 
     Raises:
         DBAPIError: if the database refuses for another reason; the transaction is to be rolled
@@ -58,7 +57,7 @@ def put_first(
         bases.insert_bases(connection, sort_out())  # a server stores them while more are decoded
         for table, own in by_table.items():
             rows.insert_rows(connection, table, own)
-    except (IntegrityError, DataError) as error:
+    except IntegrityError as error:
         try:
             savepoint.rollback()
         except OperationalError:  # nor is it there after a trigger's RAISE(ROLLBACK)

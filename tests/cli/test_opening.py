@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from hisync.cli.opening import open_engine
 from hisync.config import load_config
 from hisync.engine import Rules
 from hisync.plan.actions import Policy
+from tests.cli.conftest import Site
+from tests.postgres import server
 
 CONFIG = """\
 [hitask]
@@ -60,3 +64,16 @@ def test_the_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (found.policy, found.push, found.full_every) == (Policy("remote", {}), True, 86400)
     assert (found.comments, found.time_entries, found.time_entry_comments) == (True, True, False)
     assert (found.max_removals, found.max_push_deletes, found.zone) == (0.2, 50, None)
+
+
+@pytest.mark.postgresql
+def test_the_client_is_told_what_the_mirror_can_hold(site: Site) -> None:
+    next(iter(site.model.store.live.values())).put("title", "a\0b")
+    name = server().create()
+    site.configure(database={"url": server().url(name)})
+    try:
+        site.run("sync")
+        assert site.run("sync", "--full").stdout.startswith("pulled 0 rows, ")
+        assert site.run("verify").returncode == 0
+    finally:
+        server().drop(name)

@@ -87,6 +87,7 @@ class HouseWorld(World):
             api_key=API_KEY,
             transport=self.transport,
             now=self.time,
+            holds_nul=mirror.holds_nul,
         )
         self._engine = Engine(api, mirror, self.rules, Clock(self.time))
 

@@ -141,6 +141,7 @@ class Sim(World):
             api_key=API_KEY,
             transport=_Stepping(self, self.transport or SandboxTransport(self.service)),
             now=self.time,
+            holds_nul=self._mirror.holds_nul,
             grant=purse.grant if self.budget else _freely,
         )
         with self._mirror.reading() as connection:

@@ -93,7 +93,13 @@ class Database(Protocol):
 
 
 class Dialect(Protocol):
-    """What an engine's package must have."""
+    """What an engine's package must have.
+
+    Attributes:
+        HOLDS_NUL: whether a text can hold the character NUL.
+    """
+
+    HOLDS_NUL: bool
 
     def open_database(self, url: URL, *, file_mode: int, schema: str) -> Database:
         """Open a database; where it is a file, create it when it is missing."""

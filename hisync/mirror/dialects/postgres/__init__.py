@@ -8,6 +8,7 @@ transactions as exclusive as SQLite's; no reader ever waits. Public: all that a 
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
+from hisync.mirror.dialects.postgres.bulk import HOLDS_NUL as HOLDS_NUL
 from hisync.mirror.dialects.postgres.bulk import as_list as as_list
 from hisync.mirror.dialects.postgres.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.postgres.bulk import count_on as count_on

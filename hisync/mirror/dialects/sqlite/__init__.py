@@ -7,6 +7,7 @@ items (`ledger`); `views` are the reports. Public: all that a `Dialect` has.
 from __future__ import annotations
 
 from hisync.mirror.dialects import WRITE as WRITE
+from hisync.mirror.dialects.sqlite.bulk import HOLDS_NUL as HOLDS_NUL
 from hisync.mirror.dialects.sqlite.bulk import as_list as as_list
 from hisync.mirror.dialects.sqlite.bulk import as_one_cell as as_one_cell
 from hisync.mirror.dialects.sqlite.bulk import count_on as count_on

@@ -3,7 +3,8 @@
 Rows go in at about the cost that the driver has: SQLAlchemy makes the statement, but what it does
 for each row of an `executemany` (names, types, processors) would be a third of a first mirror.
 Public: `insert`, `upsert_rows`, `insert_rows`, `many_rows`, `fill`, `last_number`, `count_on`,
-`count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`.
+`count_singly`, `is_listed`, `as_list`, `as_one_cell`, `raw`, `logged_cell`, `row_order`,
+`HOLDS_NUL`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from sqlalchemy.types import NullType
 
 from hisync.mirror.cells import stored_date
 from hisync.mirror.dialects.documents import Document
+
+HOLDS_NUL: Final = True
 
 _USUAL_CACHE: Final = 2000
 """KiB of pages that a connection keeps: SQLite's own choice, and as much as a daemon should."""
