@@ -337,6 +337,7 @@ def capture_functions(session: Session) -> list[str]:
     return [name for (name,) in found]
 
 
+@pytest.mark.postgresql
 def test_functions_that_anyone_may_run_are_put_right(
     mirror: Mirror, database: str, session: Session
 ) -> None:
@@ -441,6 +442,26 @@ def test_the_engine_waits_for_those_who_edit_by_a_table_above(
         with pytest.raises(BusyError, match="commit or roll it back there"):
             put(mirror, "h", "b")
     assert log(session) == [updated("g", {"title": "a"}, {"title": "mine"})]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("CREATE INDEX own ON tasks (title)", "index row"),
+        ("ALTER TABLE tasks ADD CHECK ((title::jsonb) IS NOT NULL) NOT VALID", "invalid input"),
+        ("ALTER TABLE tasks ADD CHECK (1 / (length(title) - 9000) > 0)", "division by zero"),
+    ],
+    ids=["index", "cast", "division"],
+)
+def test_what_peoples_own_refuses_is_named(
+    mirror: Mirror, session: Session, own: str, words: str
+) -> None:
+    run(session, own)
+    many = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000))  # not to be compressed
+    with pytest.raises(MirrorError, match=rf"{words}.*drop it if it is your own") as caught:
+        put(mirror, "g", many)
+    assert not isinstance(caught.value, LostServerError)
 
 
 @pytest.mark.parametrize("when", ["while it waits", "while it lets others go first"])
@@ -1120,6 +1141,7 @@ def test_numbers_that_each_session_has_in_stock_are_given_out_in_order(
             assert run(session, log_number, "tasks") > run(session, log_number, "notes")
 
 
+@pytest.mark.postgresql
 def test_a_mirror_that_came_without_its_sequences_counts_on(
     mirror: Mirror, database: str, session: Session
 ) -> None:

@@ -51,6 +51,11 @@ _NO_OPTION: Final = "invalid connection option"
 _PEOPLES_OWN: Final = (
     "an index, a constraint or a trigger refuses what hiTask holds: drop it if it is your own"
 )
+_OF_TRIGGERS: Final = {"22", "23", "2F", "38", "39", "54", "P0"}
+"""Classes of errors that come from what people have put on a table: hisync's own cells fit."""
+
+_OF_CONNECTIONS: Final = {"", "08", "57"}
+"""Classes of errors after which the server may be there again; the empty one if it said nothing."""
 
 
 def explain(error: DBAPIError, name: str) -> MirrorError | None:
@@ -69,11 +74,13 @@ def explain(error: DBAPIError, name: str) -> MirrorError | None:
         return LostServerError(described(_LOST[state]))
     if state in _HINTS:
         return MirrorError(described(_HINTS[state]))
-    if state.startswith("23") or state == "P0001":
+    if state[:2] in _OF_TRIGGERS:
         return MirrorError(described(_PEOPLES_OWN))
     if not state and _NO_OPTION in reason:  # before any server is asked
         return MirrorError(described("take it out of database.url, or spell it as libpq does"))
     if isinstance(error, OperationalError | InterfaceError):
+        if state[:2] not in _OF_CONNECTIONS:
+            return MirrorError(described(f"PostgreSQL's error {state}: hisync will try again"))
         kind, hint = next((said for words, said in _SAID.items() if words in reason), _AWAY)
         return kind(described(hint))
     return None
