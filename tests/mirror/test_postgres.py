@@ -1185,3 +1185,20 @@ def test_a_memory_that_no_parser_takes_is_an_error_that_names_the_row(
     run(session, "UPDATE sync_state SET value = '1e400' WHERE key = 'fence'")
     with mirror.reading() as connection, pytest.raises(MirrorError, match="'fence' in sync_state"):
         state.load(connection)
+
+
+@pytest.mark.postgresql
+def test_a_schema_that_comes_before_the_mirrors_own_is_named(
+    database: str, session: Session
+) -> None:
+    with open_mirror(server().url(database)).acquire():
+        pass
+    run(session, "CREATE SCHEMA mirror AUTHORIZATION mirror")  # as the role is called
+    for step in ("check", "upgrade", "acquire"):
+        with (
+            open_mirror(server().url(database)) as mirror,
+            pytest.raises(SchemaError, match=r"is in the schema public.*schema = 'public'"),
+        ):
+            getattr(mirror, step)()
+    with open_mirror(server().url(database), schema="public") as mirror:
+        mirror.acquire()

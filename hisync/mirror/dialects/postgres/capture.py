@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Table
 
+from hisync.errors import SchemaError
 from hisync.items import SPENT, TABLES
 from hisync.mirror.dialects.documents import Document
 from hisync.mirror.dialects.postgres import abilities
@@ -130,7 +131,22 @@ def _create(connection: Connection, triggers: Mapping[str, _Trigger]) -> None:
 
 
 def _schema(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    """The schema that holds the mirror.
+
+    Raises:
+        SchemaError: if another one has come before it in the search path.
+    """
+    query = (
+        "SELECT current_schema(), (SELECT nspname FROM pg_class JOIN pg_namespace AS schema "
+        "ON schema.oid = relnamespace WHERE pg_class.oid = to_regclass('sync_schema_version'))"
+    )
+    schema, mirrored = connection.exec_driver_sql(query).one()
+    if mirrored not in (None, schema):
+        raise SchemaError(
+            f"the mirror is in the schema {mirrored}, but this role now comes to {schema} first: "
+            f"write schema = '{mirrored}' under [database]"
+        )
+    return str(schema)
 
 
 def _sources(connection: Connection) -> dict[str, str | None]:
