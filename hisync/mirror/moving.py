@@ -8,6 +8,7 @@ two can be worked on, and the same command again goes on from there. Public: `mo
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def move_mirror(
             changed.
     """
     if _is_same(source, target):
-        raise MirrorError(f"{target.name} is the mirror itself: name another database")
+        raise _itself(target)
     with _named(source):
         source.acquire(upgrade=False, to_move=True)
     with source.reading() as connection:
@@ -72,10 +73,19 @@ def move_mirror(
     if memory.moving_from is not None:
         raise MirrorError(f"{source.name} is a copy that was not finished, not a mirror")
     with _named(target):
-        target.acquire(to_move=True)
+        try:
+            target.acquire(to_move=True)
+        except LockedError as error:
+            if error.pid != os.getpid():
+                raise
+            raise _itself(target) from None  # by another of its server's names
     moved = _finished_before(target, memory) if memory.moved_to else _copy(source, target, tell)
     _release(target)
     return moved
+
+
+def _itself(target: Mirror) -> MirrorError:
+    return MirrorError(f"{target.name} is the mirror itself: name another database")
 
 
 def _is_same(source: Mirror, target: Mirror) -> bool:

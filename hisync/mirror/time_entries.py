@@ -74,8 +74,9 @@ class Unsettled:
 
 def read_day(cell: Any) -> date | None:
     """The day that a raw cell of `spent_on` means, with a time behind it or not; None for none."""
+    text = str(cell).strip()
     try:
-        return date.fromisoformat(str(cell).strip()[:10])
+        return None if text.endswith("BC") else date.fromisoformat(text[:10])
     except ValueError:
         return None
 

@@ -10,6 +10,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from hisync.mirror.store import open_mirror
 from tests.cli.conftest import Site, until
 from tests.postgres import server
 
@@ -102,3 +103,18 @@ def test_it_is_not_moved_to_itself(site: Site, name: str) -> None:
     done = site.run("db", "copy", "--to", f"sqlite:///{name}")
     assert (done.returncode, "is the mirror itself: name another" in done.stderr) == (1, True)
     assert site.run("sync").returncode == 0
+
+
+@pytest.mark.slow
+def test_nor_by_another_name_of_its_server(site: Site, database: str) -> None:
+    url = server().url(database)
+    site.configure(database={"url": url})
+    site.run("sync")
+    done = site.run("db", "copy", "--to", url.replace("127.0.0.1", "localhost"))
+    assert (done.returncode, "is the mirror itself: name another" in done.stderr) == (1, True)
+    assert site.run("sync").returncode == 0
+
+
+def test_a_server_that_an_option_names_is_told_apart() -> None:
+    with open_mirror("postgresql+psycopg://ann@/own?host=db.example.com&port=5433") as mirror:
+        assert mirror.name == "postgresql+psycopg://ann@db.example.com:5433/own"

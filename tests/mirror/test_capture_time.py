@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hisync.items import MOST_MINUTES, TABLES
 from hisync.mirror.dialects.sqlite.ledger import counted_minutes
 from hisync.mirror.store import Mirror
 from hisync.mirror.tables import ITEM_TABLES, time_entries
+from hisync.mirror.time_entries import read_day
 from tests.mirror.people import Logged, Person, deleted, inserted, updated
 
 STAYS = "hisync: a time entry stays with its item; delete it and insert a new one"
@@ -489,3 +491,8 @@ def test_the_totals_are_the_sums_whatever_happens(
         anyone.run("ROLLBACK")
         anyone._seen = 0
         assert totals(anyone) == {"t": None, "n": None, "p": None}
+
+
+def test_a_day_before_all_others_is_none_that_can_be_sent() -> None:
+    assert read_day("0044-03-15") == date(44, 3, 15)
+    assert read_day("0044-03-15 BC") is None  # as PostgreSQL tells it

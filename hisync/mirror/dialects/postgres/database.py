@@ -127,9 +127,21 @@ def open_database(url: URL, *, file_mode: int, schema: str) -> PostgresDatabase:
     )
     prepare(engine)
     abilities.engine = engine
-    name = url.set(query={}).render_as_string()
+    name = _placed(url).render_as_string()
     named = f"{name}, schema {schema}" if schema else name
     return PostgresDatabase(engine, named, schema, abilities)
+
+
+def _placed(url: URL) -> URL:
+    """A URL without options, but with the server's name where an option gave it."""
+
+    def given(option: str) -> str:
+        value = url.query.get(option, "")
+        return value if isinstance(value, str) else ",".join(value)
+
+    host, port = url.host or given("host") or None, given("port")
+    number = int(port) if port.isdecimal() else None
+    return url.set(query={}, host=host, port=url.port or number)
 
 
 def prepare_schema(connection: Connection) -> None:
