@@ -50,9 +50,62 @@ def test_a_create_with_a_lost_answer_is_known_by_what_was_sent(
     assert titled(world, "newer") == [number]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["habit_known", "first"])
+def test_a_create_of_which_the_server_makes_something_else_is_known_by_its_title(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    read = endpoints_items._values
+
+    def in_small_letters(call: Any) -> dict[str, object]:
+        values = read(call)
+        return values | {"tags": str(values["tags"]).lower()} if "tags" in values else values
+
+    monkeypatch.setattr(endpoints_items, "_values", in_small_letters)
+    world.sync()
+    if known:
+        world.sql("INSERT INTO tasks (title) VALUES ('the first teaches that guids are not kept')")
+        world.sync()
+    world.sql("INSERT INTO tasks (guid, title, tags) VALUES (?, 'new', '[\"B\", \"a\"]')", GUID)
+    world.service.faults.add("POST /item:drop_after:1")
+    for _ in range(3):
+        world.sync()
+    (number,) = titled(world, "new")
+    assert world.sql("SELECT guid, id, tags FROM tasks WHERE title = 'new'") == [
+        {"guid": GUID, "id": number, "tags": '["b","a"]'}
+    ]
+    assert world.sync().waiting == {}
+
+
+def test_one_of_two_items_of_its_title_is_not_taken_for_a_create(
+    new_world: MakeWorld,
+) -> None:
+    world = new_world(items=5, traits=IGNORES_GUIDS)
+    world.sync()
+    world.sql("INSERT INTO tasks (guid, title, priority) VALUES (?, 'new', 20000)", GUID)
+    world.service.faults.add("POST /item:drop_before:1")
+    model = world.service.model
+
+    def make_two() -> None:
+        for priority in (1000, 2000):
+            model.create(user=model.user(LOGIN), title="new", priority=priority)
+
+    at_request(world, "send_create", make_two)
+    world.sync()
+    world.sync()
+    assert len(titled(world, "new")) == 3
+    assert len(world.sql("SELECT guid FROM tasks WHERE title = 'new'")) == 3
+
+
+def unrecognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what was sent tells."""
+    for tell in ("_is_outcome", "_is_alike"):
+        monkeypatch.setattr(adoption, tell, lambda *_: False)
+
+
 def make_unlike(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
     """The server makes something else of what is sent, a number added to each alert say."""
-    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
+    unrecognised(monkeypatch)
     monkeypatch.setattr(
         endpoints_items, "_answer_item", lambda _call, item: json_response(answer(item))
     )
@@ -91,7 +144,7 @@ def test_a_create_that_was_answered_with_nothing_is_not_made_again_and_again(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = new_world(items=5, traits=IGNORES_GUIDS, faults=["POST /item:empty:0"])
-    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
+    unrecognised(monkeypatch)
     world.sync()
     world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
     for _ in range(5):
