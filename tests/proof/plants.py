@@ -329,8 +329,8 @@ PLANTS: Final = (
     Plant(
         "on PostgreSQL the writer's lock is not taken back after its session ended",
         "hisync/mirror/dialects/postgres/lock.py",
-        "            self._drop()\n        return self._take()\n",
-        "            self._drop()\n            return False\n        return self._take()\n",
+        "            self._drop()\n        return self._take() or",
+        "            self._drop()\n            return False\n        return self._take() or",
         f"{_ON_POSTGRESQL} 'an edit is taken back before'",
     ),
     Plant(
