@@ -8,12 +8,15 @@ was gone. Public: `unnest`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, bindparam, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, select, update
 
 from hisync.items import SPENT
+from hisync.mirror import dialects
+from hisync.mirror.base import rows_among
 from hisync.mirror.tables import EDITED_TABLES, change_log
 
 _FAR: Final = 20
@@ -28,6 +31,9 @@ _RENUMBER: Final = (
 
 _Cells: TypeAlias = Mapping[str, Any] | None
 """What is known of a row, None where it is not there."""
+
+_Key: TypeAlias = tuple[str, str]
+"""The table and the guid of a row."""
 
 _BLANK: Final = {name: dict.fromkeys(table.c.keys()) for name, table in EDITED_TABLES.items()}
 """A row of each table with nothing in it, for what is left out."""
@@ -57,15 +63,7 @@ def unnest(connection: Connection, rows: Iterable[RowMapping]) -> bool:
     Returns:
         Whether there were any.
     """
-    by_row: dict[tuple[str, str], list[RowMapping]] = {}
-    for row in rows:
-        by_row.setdefault((row["table_name"], row["row_guid"]), []).append(row)
-    moved: dict[int, int] = {}
-    for logged in by_row.values():
-        if len(logged) > 1:
-            happened = [seq for act in _in_order(_acts(logged)) for seq in act.numbers]
-            numbers = zip(happened, (row["seq"] for row in logged), strict=True)
-            moved |= {was: becomes for was, becomes in numbers if was != becomes}
+    moved = reordered(rows, lambda keys: _rows_now(connection, keys))
     if not moved:
         return False
     # By way of numbers that no change has: each is still another's.
@@ -75,6 +73,51 @@ def unnest(connection: Connection, rows: Iterable[RowMapping]) -> bool:
         _RENUMBER, [{"was": each["becomes"], "becomes": -each["becomes"]} for each in aside]
     )
     return True
+
+
+def reordered(
+    rows: Iterable[RowMapping],
+    rows_now: Callable[[Iterable[_Key]], Iterable[tuple[_Key, _Cells]]],
+) -> dict[int, int]:
+    """The number that each change has to have whose number is not its place.
+
+    Args:
+        rows: changes, in the order of the log.
+        rows_now: tells what each of these rows holds, as the log would say it.
+    """
+    by_row: dict[_Key, list[RowMapping]] = {}
+    for row in rows:
+        by_row.setdefault((row["table_name"], row["row_guid"]), []).append(row)
+    doubtful: dict[_Key, list[_Act]] = {}
+    for key, logged in by_row.items():
+        if len(logged) > 1 and not _is_plain(acts := _acts(logged)):
+            doubtful[key] = acts
+    moved: dict[int, int] = {}
+    for key, now in rows_now(doubtful):
+        order = _back_from(now, doubtful[key]) or _in_order(doubtful[key])
+        happened = (seq for act in order for seq in act.numbers)
+        numbers = zip(happened, (row["seq"] for row in by_row[key]), strict=True)
+        moved |= {was: becomes for was, becomes in numbers if was != becomes}
+    return moved
+
+
+def _rows_now(connection: Connection, keys: Iterable[_Key]) -> Iterator[tuple[_Key, _Cells]]:
+    by_table: dict[str, set[str]] = {}
+    for table, guid in keys:
+        by_table.setdefault(table, set()).add(guid)
+    for table, gone in by_table.items():
+        if table in EDITED_TABLES:  # a damaged log may name another
+            query, column = _as_logged(connection.dialect.name, table), EDITED_TABLES[table].c.guid
+            for row in rows_among(connection, query, column, list(gone)):
+                gone.discard(row["guid"])
+                yield (table, row["guid"]), {**_BLANK[table], **row["cells"]}
+        yield from (((table, guid), None) for guid in gone)
+
+
+@cache
+def _as_logged(dialect: str, table: str) -> Select[*tuple[Any, ...]]:
+    edited = EDITED_TABLES[table]
+    return select(edited.c.guid, dialects.named(dialect).logged_row(edited).label("cells"))
 
 
 def _acts(logged: Iterable[RowMapping]) -> list[_Act]:
@@ -93,6 +136,40 @@ def _acts(logged: Iterable[RowMapping]) -> list[_Act]:
 def _cells(row: RowMapping, side: str) -> Mapping[str, Any]:
     cells: Mapping[str, Any] = row[side] or {}
     return cells if row["op"] == "update" else {**_BLANK.get(row["table_name"], {}), **cells}
+
+
+def _is_plain(acts: Sequence[_Act]) -> bool:
+    """Whether a log can only be read as it stands.
+
+    That is, each change finds what the one before it left, and no cell is in the end what it was in
+    the beginning: else a trigger that puts a value back leaves the same log as someone who does it.
+    """
+    first: dict[str, Any] = {}
+    known = acts[0].before
+    for act in acts:
+        if not _agree(known, act.before):
+            return False
+        first = {**(act.before or {}), **first}
+        known = None if act.after is None else {**(known or {}), **act.after}
+    return not any(_same(first[column], (known or {})[column]) for column in _shared(first, known))
+
+
+def _back_from(now: _Cells, acts: Sequence[_Act]) -> list[_Act]:
+    """The order in which each act leaves what the next one finds, and the last what is there now.
+
+    Of several, the one that is closest to the log's, from its end; none if there is any gap: then
+    something went by unlogged, and a value that is there again by chance proves nothing.
+    """
+    rest, order = list(acts), list[_Act]()
+    while rest:
+        nearest = range(len(rest) - 1, max(-1, len(rest) - 1 - _FAR), -1)
+        place = next((place for place in nearest if _agree(rest[place].after, now)), None)
+        if place is None:
+            return []
+        act = rest.pop(place)
+        now = None if act.before is None else {**(now or {}), **act.before}
+        order.append(act)
+    return order[::-1]
 
 
 def _in_order(acts: Sequence[_Act]) -> list[_Act]:

@@ -17,6 +17,7 @@ from hisync.errors import BusyError, MirrorError, SchemaError
 from hisync.mirror.dialects.sqlite import connection
 from hisync.mirror.migrate import upgrade_schema
 from hisync.mirror.store import open_mirror
+from hisync.plan.actions import Policy
 from tests.edges.acts import (
     crash,
     creates,
@@ -77,6 +78,12 @@ AUDIT = (
 TRIM = (
     "CREATE TRIGGER my_trim AFTER UPDATE OF title ON tasks WHEN NEW.title <> trim(NEW.title) BEGIN "
     "UPDATE tasks SET title = trim(NEW.title) WHERE guid = NEW.guid; END"
+)
+
+UNDO = (
+    "CREATE TRIGGER my_undo AFTER UPDATE OF title ON tasks WHEN NEW.title = 'ours' BEGIN "
+    "UPDATE tasks SET title = OLD.title, due_date = OLD.due_date, tags = OLD.tags "
+    "WHERE guid = NEW.guid; END"
 )
 
 
@@ -197,6 +204,18 @@ OWN = table(
         there={"task": {"title": "ours", "color": 3, "priority": 30000}},
         log={"update merged": 3, "update done": 1},
         writes=["PUT task"],
+    ),
+    Edge(
+        "a trigger of one's own that puts a value back, while a colleague edits it",
+        given={**TASK, "other": {"title": "base", "due_date": None}},
+        when=[
+            UNDO,
+            "UPDATE tasks SET title = 'ours', due_date = '2026-03-02', tags = '[\"a\"]'",
+            edits("task", title="theirs"),
+        ],
+        there={"task": {"title": "theirs"}, "other": {"title": "base"}},
+        writes=[],
+        rules={"policy": Policy("local")},
     ),
     Edge(
         "a trigger of one's own that deletes what is completed",

@@ -34,6 +34,7 @@ from hisync.errors import (
 )
 from hisync.items import TABLES
 from hisync.mirror import changes, dialects, migrate, records, rows, state
+from hisync.mirror.base import Base, base_values, load_bases, save_bases
 from hisync.mirror.dialects import ChangeWatch
 from hisync.mirror.dialects import postgres as dialect
 from hisync.mirror.dialects.postgres import connection as gate
@@ -386,6 +387,50 @@ def test_a_session_that_replicates_is_captured_too(session: Session) -> None:
     run(session, "SET session_replication_role = replica")
     run(session, "INSERT INTO tasks (guid) VALUES ('g')")
     assert log(session) == [inserted("g")]
+
+
+# The order of the log
+
+
+@pytest.mark.parametrize("name", ["a_undo", "z_undo"])
+@pytest.mark.postgresql
+def test_what_a_trigger_puts_back_is_the_base_whatever_the_trigger_is_called(
+    mirror: Mirror, session: Session, name: str
+) -> None:
+    columns = "title, priority, due_date, tags, starred"
+    run(
+        session,
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF pg_trigger_depth() = 1 THEN "
+        f"UPDATE tasks SET ({columns}) = (SELECT {columns} FROM (SELECT (OLD).*) AS was) "
+        "WHERE guid = NEW.guid; END IF; RETURN NULL; END $$",
+    )
+    run(
+        session,
+        f"CREATE TRIGGER {name} AFTER UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION theirs()",
+    )
+    moment, tags = datetime(2026, 3, 2, 9, 30), ["ä"]
+    was = {"title": "old", "priority": 5, "due_date": moment, "tags": tags, "starred": True}
+    with mirror.writing() as connection:
+        rows.upsert_rows(connection, "tasks", [{"guid": "g", "id": 1, **was}])
+        save_bases(connection, [Base("g", "tasks", 1)])
+    run(
+        session,
+        "UPDATE tasks SET title = 'mine', priority = NULL, due_date = NULL, tags = '[\"b\"]', "
+        "starred = false",
+    )
+    with mirror.writing() as connection:
+        local = rows.load_rows(connection, "tasks", ["g"])["g"].values
+        base = load_bases(connection, ["g"])["g"]
+        assert base_values(base, local) == local
+    assert local.items() >= was.items()
+    assert [change.new for change in log(session)][-1] == {
+        "title": "old",
+        "priority": 5,
+        "due_date": "2026-03-02 09:30:00.000000",
+        "tags": ["ä"],
+        "starred": True,
+    }
 
 
 # The gate

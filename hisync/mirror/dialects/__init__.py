@@ -233,6 +233,9 @@ class Dialect(Protocol):
     def logged_cell(self, value: Any, *, is_json: bool, is_bool: bool) -> ColumnElement[Any]:
         """What `change_log` says of a cell, to be stored again, whatever type the column has."""
 
+    def logged_row(self, table: Table) -> ColumnElement[Any]:
+        """A row of a table that people edit, as `change_log` would say it were it all new."""
+
     def row_order(self, table: Table) -> ColumnElement[Any]:
         """The order in which rows were put in, as far as the engine knows it."""
 

@@ -25,6 +25,7 @@ from hisync.mirror.dialects.postgres.bulk import row_order as row_order
 from hisync.mirror.dialects.postgres.bulk import upsert_rows as upsert_rows
 from hisync.mirror.dialects.postgres.bulk import without_insert_triggers as without_insert_triggers
 from hisync.mirror.dialects.postgres.capture import install_capture as install_capture
+from hisync.mirror.dialects.postgres.capture import logged_row as logged_row
 from hisync.mirror.dialects.postgres.capture import missing_triggers as missing_triggers
 from hisync.mirror.dialects.postgres.capture import refuse_edits as refuse_edits
 from hisync.mirror.dialects.postgres.capture import schema_version as schema_version

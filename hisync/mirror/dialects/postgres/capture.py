@@ -7,8 +7,8 @@ passes the gate (`connection`) and may not be a TRUNCATE, which would go by unse
 hiTask alone fills refuse every edit.
 
 A function is compared by its source with what this version declares, a trigger by what was noted in
-its comment when it was made. Public: `install_capture`, `missing_triggers`, `refuse_edits`,
-`schema_version`.
+its comment when it was made. Public: `install_capture`, `logged_row`, `missing_triggers`,
+`refuse_edits`, `schema_version`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Date, DateTime, Table
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Date,
+    DateTime,
+    Table,
+    literal_column,
+)
 
 from hisync.errors import SchemaError
 from hisync.items import SPENT, TABLES
@@ -396,6 +405,11 @@ def _captured(table: Table) -> list[Column[Any]]:
 def _object(table: Table, row: str) -> str:
     cells = ", ".join(f"'{c.name}', {_cell(c, row)}" for c in _captured(table))
     return f"jsonb_build_object({cells})"
+
+
+def logged_row(table: Table) -> ColumnElement[Any]:
+    """A row as `change_log` would say it; what says nothing is not left out."""
+    return literal_column(_object(table, table.name), Document())
 
 
 def _cell(column: Column[Any], row: str) -> str:

@@ -23,6 +23,7 @@ from hisync.mirror.dialects.sqlite.bulk import raw as raw
 from hisync.mirror.dialects.sqlite.bulk import row_order as row_order
 from hisync.mirror.dialects.sqlite.bulk import upsert_rows as upsert_rows
 from hisync.mirror.dialects.sqlite.capture import install_capture as install_capture
+from hisync.mirror.dialects.sqlite.capture import logged_row as logged_row
 from hisync.mirror.dialects.sqlite.capture import missing_triggers as missing_triggers
 from hisync.mirror.dialects.sqlite.capture import refuse_edits as refuse_edits
 from hisync.mirror.dialects.sqlite.capture import without_insert_triggers as without_insert_triggers

@@ -9,7 +9,7 @@ statement inside a trigger has a conflict clause, since the outer statement's wo
 The triggers of `time_entries` also keep the totals of the items (`ledger`). BEFORE triggers refuse
 every edit of the tables that hiTask alone fills. Public: `capture_triggers`,
 `installed_triggers`, `install_capture`, `without_insert_triggers`, `missing_triggers`,
-`refuse_edits`, `NOT_POSTING`.
+`logged_row`, `refuse_edits`, `NOT_POSTING`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Table
+from sqlalchemy import Boolean, Column, ColumnElement, Connection, Table, literal_column
 
 from hisync.items import SPENT
 from hisync.mirror.dialects.documents import Document
@@ -264,6 +264,11 @@ def _whole_row(table: Table, row: str) -> str:
         for column, kind in _kinds(table)
     )
     return f"(SELECT {_object('n')} FROM ({cells}))"
+
+
+def logged_row(table: Table) -> ColumnElement[Any]:
+    """A row as `change_log` would say it."""
+    return literal_column(_whole_row(table, table.name), Document())
 
 
 def _word(kind: str | None) -> str:
