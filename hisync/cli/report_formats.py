@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hisync.cli import printing
+from hisync.cli.printing import print_rich_table, print_text
 from hisync.reports import Report
 
 _AMOUNTS: Final = {
@@ -30,8 +30,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 def print_json(report: Report) -> None:
     """Print the rows as a list of objects, every text as it is."""
     rows = [{name: row[name] for name in report.columns} for row in report.rows]
-    text = json.dumps(rows, indent=2, ensure_ascii=False, default=_json_cell)
-    _print(text + "\n")
+    printing.print_json(rows, _json_cell)
 
 
 def _json_cell(value: date | bytes) -> str:
@@ -45,7 +44,7 @@ def print_csv(report: Report) -> None:
     writer = csv.writer(text)
     writer.writerow(report.columns)
     writer.writerows([_csv_cell(row[name]) for name in report.columns] for row in report.rows)
-    _print(text.getvalue())
+    print_text(text.getvalue(), nl=False)
 
 
 def _csv_cell(value: Any) -> Any:
@@ -59,17 +58,11 @@ def _csv_cell(value: Any) -> Any:
     return value
 
 
-def _print(text: str) -> None:
-    # A cell may hold what is no text at all; it is shown by its bytes rather than not.
-    typer.echo(text.encode("utf-8", "backslashreplace").decode(), nl=False)
-
-
 def print_table(report: Report, headings: Mapping[str, str]) -> None:
     """Print these columns under their headings, times as h:mm, with a line of totals."""
     if not report.rows:
         typer.echo("nothing to report")
         return
-    console = Console()
     table = Table(box=None, pad_edge=False, show_footer=True)
     unshown = "tasks" in report.total and "tasks" not in headings
     first = f"total of {report.total['tasks']} tasks" if unshown else "total"
@@ -84,9 +77,7 @@ def print_table(report: Report, headings: Mapping[str, str]) -> None:
                 cells[name] = row[number_of]
         # Text, since what people wrote is no markup.
         table.add_row(*(Text(_shown(name, cell)) for name, cell in cells.items()))
-    if not console.is_terminal:
-        console.width = 100_000  # a pipe gets whole lines
-    console.print(table)
+    print_rich_table(table)
 
 
 def _shown(name: str, value: Any) -> str:
