@@ -5,15 +5,21 @@ Public: `print_json`, `print_text`, `print_table`, `print_rich_table`, `plain`, 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from hisync.cli.cleaning import one_line, printable
+
 if TYPE_CHECKING:
     from rich.table import Table
+
+_LEFT_BY_JSON: Final = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+"""What JSON leaves as it is: controls of a terminal, and halves of what is no text at all."""
 
 
 def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -33,27 +39,22 @@ def print_json(value: Any, default: Callable[[Any], str] | None = None) -> None:
     def dump(*, ascii_only: bool) -> str:
         return json.dumps(value, indent=2, ensure_ascii=ascii_only, default=default or shown)
 
-    text = dump(ascii_only=False)
+    text = _LEFT_BY_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", dump(ascii_only=False))
     # Not left to the stream, whose own escapes are Python's.
-    print_text(text if _fits(text) else dump(ascii_only=True))
+    typer.echo(text if _fits(text) else dump(ascii_only=True))
 
 
 def _fits(text: str) -> bool:
     try:
-        _as_text(text).encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return False
     return True
 
 
-def print_text(text: str, *, nl: bool = True) -> None:
-    """Print a text, by default with a line's end behind."""
-    typer.echo(_as_text(text), nl=nl)
-
-
-def _as_text(text: str) -> str:
-    """What a client stored that is no text at all is shown by its bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def print_text(text: str) -> None:
+    """Print lines for people; what a client stored that is no text at all is shown by its bytes."""
+    typer.echo("\n".join(map(printable, text.split("\n"))))
 
 
 def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]], *, empty: str) -> None:
@@ -69,7 +70,7 @@ def print_table(columns: tuple[str, ...], rows: list[dict[str, Any]], *, empty: 
         table.add_column(column, overflow="fold")
     for row in rows:
         # Text, since what people wrote is no markup.
-        table.add_row(*(Text(shown(row[column])) for column in columns))
+        table.add_row(*(Text(one_line(shown(row[column]))) for column in columns))
     print_rich_table(table)
 
 

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hisync.cli import printing
-from hisync.cli.printing import print_rich_table, print_text
+from hisync.cli.cleaning import one_line, without_controls
+from hisync.cli.printing import print_rich_table
 from hisync.reports import Report
 
 _AMOUNTS: Final = {
@@ -44,7 +45,8 @@ def print_csv(report: Report) -> None:
     writer = csv.writer(text)
     writer.writerow(report.columns)
     writer.writerows([_csv_cell(row[name]) for name in report.columns] for row in report.rows)
-    print_text(text.getvalue(), nl=False)
+    # A cell may hold what is no text at all; it is shown by its bytes rather than not.
+    typer.echo(text.getvalue().encode("utf-8", "backslashreplace").decode(), nl=False)
 
 
 def _csv_cell(value: Any) -> Any:
@@ -53,9 +55,9 @@ def _csv_cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    return without_controls(f"'{value}" if value.startswith(_FORMULA_STARTS) else value)
 
 
 def print_table(report: Report, headings: Mapping[str, str]) -> None:
@@ -91,4 +93,4 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("minutes"):
         hours, minutes = divmod(abs(int(value)), 60)
         return f"{'-' if value < 0 else ''}{hours}:{minutes:02}"
-    return str(value)
+    return one_line(str(value))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hisync.cli.cleaning import one_line
 from hisync.cli.exits import ExitCode, reported
 from hisync.cli.opening import open_configured, open_engine, own_name, read_config
 
@@ -188,7 +189,7 @@ def _print_summary(summary: Summary, hisync: str) -> None:
         states = ", ".join(f"{n} {state}" for state, n in waiting.items())
         typer.echo(f"waiting: {states}; see `{hisync} changes list`")
     if summary.trouble is not None:
-        typer.echo(f"stopped early: {summary.trouble}")
+        typer.echo(f"stopped early: {one_line(str(summary.trouble))}")
 
 
 def _preview_lines(planned: Preview) -> Iterator[str]:
@@ -206,7 +207,7 @@ def _preview_lines(planned: Preview) -> Iterator[str]:
         text = "" if said.op == "delete" else f" {said.comment.message!r}"
         yield f"would send {call} /item/comment{text} (comments {said.guid})"
     for seq, reason in planned.refused.items():
-        yield f"would reject change {seq}: {reason}"
+        yield f"would reject change {seq}: {one_line(reason)}"
     if planned.held:
         yield f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour"
     if not planned.steps and not planned.comments:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hisync.cli.advice import Advice, advise, in_words, one_line
+from hisync.cli.advice import Advice, advise, in_words
 from hisync.cli.health import Status
 from hisync.items import TABLES
 from hisync.sandbox import Fault
@@ -98,10 +98,6 @@ def test_a_command_that_the_daemon_stands_in_the_way_of_says_so() -> None:
 def test_commands_name_the_same_configuration() -> None:
     found = advise(status(last_cycle=None), "hisync --config 'a b.toml'")
     assert commands(found) == ["hisync --config 'a b.toml' sync"]
-
-
-def test_what_people_wrote_can_not_move_the_cursor() -> None:
-    assert one_line("a\x1b[31m\nb\u2028c\x00 \u200fd é") == "a\\x1b[31m b c\\x00 \\u200fd é"
 
 
 @pytest.mark.parametrize(
