@@ -299,6 +299,16 @@ def test_what_hitask_says_decides_the_exit_code_and_no_secret_is_printed(
         assert secret not in done.stdout + done.stderr
 
 
+def test_what_cant_be_read_of_a_list_is_named(site: Site) -> None:
+    body = json.dumps([{"id": 5, "changed": False}, {"id": "abc", "title": "x", "category": 1}])
+    site.sandbox.service.faults.add(Fault("status", "GET", "/item", status=200, body=body))
+    done = site.run("sync")
+    said = "hiTask's list can't be read: element 2 has no readable id (id = \"abc\")"
+    assert (done.returncode, f"hisync: {said} (HTTP 200)" in done.stderr) == (75, True)
+    logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert said in {line["message"] for line in logged if line["event"] == "api_error"}
+
+
 def test_held_removals_end_with_4_and_the_way_out(new_site: Callable[..., Site]) -> None:
     site = new_site(60)
     site.run("sync")
