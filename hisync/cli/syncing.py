@@ -8,7 +8,7 @@ import typer
 
 from hisync.cli.cleaning import one_line
 from hisync.cli.exits import ExitCode, reported
-from hisync.cli.opening import open_configured, open_engine, own_name, read_config
+from hisync.cli.opening import lacks_mirror, open_configured, open_engine, own_name, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,7 @@ def run(
 def db_upgrade(context: typer.Context) -> None:
     """Bring the schema to this version's, and put missing capture triggers back."""
     config = read_config(context.obj)
+    lacks_mirror(config)  # which is made here, but nobody asked for one without a configuration
     with open_configured(config) as mirror:
         mirror.lock()
         before, after = mirror.upgrade()
@@ -124,8 +125,7 @@ def db_current(context: typer.Context) -> None:
     from hisync.mirror import migrate
 
     config = read_config(context.obj)
-    path = config.database.sqlite_path
-    if path is not None and not path.exists():
+    if path := lacks_mirror(config):
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
     with open_configured(config) as mirror:
         at = mirror.revision()

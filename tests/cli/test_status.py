@@ -224,12 +224,6 @@ def test_a_configuration_that_others_can_read_is_told(site: Site) -> None:
     assert re.search("^warn config: .*chmod 600", checked.stdout)
 
 
-def test_without_a_configuration_it_says_how_to_begin(site: Site) -> None:
-    (site.folder / "config.toml").unlink()
-    done = site.run("status")
-    assert (done.returncode, "run `hisync init`" in done.stderr) == (1, True)
-
-
 @pytest.mark.slow
 def test_it_names_the_daemon_and_what_it_stands_in_the_way_of(site: Site) -> None:
     site.configure(sync={"poll_interval": 1}, safety={"max_push_deletes": 0})
