@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from hisync.api.decode import INT64, Report, TimeUnit, decode_integer, decode_item
+from hisync.api.decode import Report, TimeUnit, decode_item
+from hisync.api.elements import ElementError, id_of, is_stub, sort_elements
 from hisync.api.long_list import LongList
 from hisync.api.outcomes import NOT_AN_ANSWER, Answer
 from hisync.errors import RetryLaterError
@@ -29,7 +30,6 @@ FEW: Final = 1000
 
 _CURSOR_HEADER: Final = "x-cursor"
 _DOTS: Final = frozenset({".", ".."})  # as a part of a path these would mean another one
-_STUB: Final = frozenset({"id", "changed"})
 _VERDICT: Final = frozenset({"response_status", "error_message"})
 # What every whole item has, whatever its kind: without it an answer says only that all went well.
 _WHOLE: Final = frozenset({"title", "category"})
@@ -87,11 +87,12 @@ class LongItems(Collection[Item]):
         first: the first of the items, up to `FEW`, once it was checked without being used.
     """
 
-    def __init__(self, elements: LongList, decode: _Decode) -> None:
+    def __init__(self, elements: LongList, decode: _Decode, redact: Callable[[str], str]) -> None:
         self.first: list[Item] = []
         self.checked = False
         self._elements = elements
         self._decode = decode
+        self._redact = redact
         self._shown = Numbers()
         self._named = self._shown
 
@@ -115,7 +116,7 @@ class LongItems(Collection[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         if self.checked:
-            return (self._decode(one) for one in self._elements if not _is_stub(one))
+            return (self._decode(one) for one in self._elements if not is_stub(one))
         return (self._decode(one) for one in self._checking())
 
     def check(self) -> None:
@@ -134,25 +135,15 @@ class LongItems(Collection[Item]):
     def _checking(self) -> Iterator[Any]:
         """The items as the wire has them."""
         shown, unchanged = Numbers(), Numbers()
+        parts = 0
         for part in _believed(self._elements):
             whole, numbers, only_named = list[Any](), list[int](), list[int]()
-            for element in part:
-                number = element.get("id") if type(element) is dict else None
-                if type(number) is not int or number not in INT64:
-                    number, is_stub = _id_of(element), _is_stub(element)
-                # At a glance: a whole item, as nearly all of a full read are,
-                elif element.get("title") is not None and "category" in element:
-                    is_stub = False
-                # and one that did not change, as nearly all of a large account's delta are.
-                elif len(element) == len(_STUB) and element.get("changed") is False:
-                    is_stub = True
-                else:
-                    is_stub = _is_stub(element)
-                if is_stub:
-                    only_named.append(number)
-                else:
-                    numbers.append(number)
-                    whole.append(element)
+            try:
+                sort_elements(part, whole, numbers, only_named)
+            except ElementError as error:
+                place = parts + len(numbers) + len(only_named) + 1
+                raise _unreadable(place, error, self._redact) from None
+            parts += len(part)
             before = len(shown)
             shown.update(numbers)
             if len(shown) - before < len(numbers):
@@ -208,7 +199,7 @@ def decode_items(
     decode = partial(decode_item, time_unit=time_unit, report=report)
     cursor = _cursor(answer.headers)
     if isinstance(answer.payload, LongList):
-        long = LongItems(answer.payload, decode)
+        long = LongItems(answer.payload, decode, answer.redact)
         if not checked:
             return ItemsAnswer(long, _Named(long), cursor)
         with suppress(ShownTwiceError):
@@ -217,10 +208,13 @@ def decode_items(
             return ItemsAnswer(long.first if few else long, long.named, cursor)
     items: dict[int, Item] = {}
     ids: set[int] = set()
-    for element in _list(answer.payload):
-        number = _id_of(element)
+    for place, element in enumerate(_list(answer.payload), 1):
+        try:
+            number, stub = id_of(element), is_stub(element)
+        except ElementError as error:
+            raise _unreadable(place, error, answer.redact) from None
         ids.add(number)
-        if not _is_stub(element):
+        if not stub:
             items[number] = decode(element)
     return ItemsAnswer(list(items.values()), ids, cursor)
 
@@ -235,7 +229,7 @@ def decode_written(
     """
     payload = answer.alone
     if isinstance(payload, dict) and payload.keys() >= _WHOLE and payload.keys() & _LASTING:
-        number = _id_of(payload)
+        number = _id_alone(payload, answer)
         if expected_id not in (None, number):
             raise RetryLaterError("the answer shows another item than the one sent", status=200)
         return decode_item(payload, time_unit=time_unit, report=report)
@@ -253,7 +247,7 @@ def decode_created(answer: Answer, time_unit: TimeUnit, report: Report) -> Item 
     item = decode_written(answer, None, time_unit, report)
     payload = answer.alone
     if item is None and isinstance(payload, dict) and "id" in payload:
-        return _id_of(payload)
+        return _id_alone(payload, answer)
     return item
 
 
@@ -286,31 +280,19 @@ def _believed(elements: LongList) -> Iterator[list[Any]]:
         raise _unbelievable() from None
 
 
-def _id_of(element: Any) -> int:
+def _unreadable(place: int, error: ElementError, redact: Callable[[str], str]) -> RetryLaterError:
+    """The answer as a whole can't be believed: what can't be read may be what is gone otherwise."""
+    said = f"hiTask's list can't be read: element {place} {error.in_words(redact)}"
+    return RetryLaterError(said, status=200)
+
+
+def _id_alone(element: Any, answer: Answer) -> int:
+    """The id of the only item of an answer."""
     try:
-        number = decode_integer(element.get("id")) if isinstance(element, dict) else None
-    except ValueError:
-        number = None
-    if number is None:
-        raise _unbelievable()
-    return number
-
-
-def _is_stub(element: Mapping[str, Any]) -> bool:
-    """Whether it only names an item; one said to be changed that is not shown whole is neither."""
-    changed, title = element.get("changed"), element.get("title")
-    if len(element) == len(_STUB) and changed is False:
-        return True
-    if title is not None and "category" in element:  # as of nearly all: no need to look further
-        return False
-    said_unchanged = changed in (False, "false", 0)
-    if element.get("category") is not None:
-        return said_unchanged
-    # Taken for whole, what it says besides, a guid, a version or that it is deleted, would empty
-    # all the rest of the row.
-    if changed in (True, "true", 1):
-        raise _unbelievable()
-    return title is None or said_unchanged
+        return id_of(element)
+    except ElementError as error:
+        said = f"hiTask's answer can't be read: the item {error.in_words(answer.redact)}"
+        raise RetryLaterError(said, status=200) from None
 
 
 def _cursor(headers: Mapping[str, str]) -> str | None:

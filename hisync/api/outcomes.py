@@ -97,10 +97,17 @@ SLOW_DOWN_WITH_RETRY_AFTER: Final = frozenset({403, 503})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What hiTask answered, believed and parsed."""
+    """What hiTask answered, believed and parsed.
+
+    Attributes:
+        payload: the JSON of its body.
+        headers: its headers.
+        redact: takes secrets out of what an error quotes of it.
+    """
 
     payload: Any
     headers: Mapping[str, str]
+    redact: Callable[[str], str] = str
 
     @property
     def alone(self) -> Any:
@@ -148,7 +155,7 @@ def read_answer(
         return SilentError(f"{NOT_AN_ANSWER}: it is empty", status=status, retry_after=wait)
     if not readable:
         return RetryLaterError(NOT_AN_ANSWER, status=status, retry_after=wait)
-    return Answer(payload, response.headers)
+    return Answer(payload, response.headers, redact)
 
 
 def kind_of_error(

@@ -5,6 +5,7 @@ Public: `app`, `main`.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ app.command("demo")(playing.demo)
 def main() -> None:
     """The entry point of the `hisync` command."""
     _fill_closed_streams()
+    _escape_what_streams_lack()
     # It has no plugin of pydantic's; looking for one would be a twentieth of a short command.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     spare_start()
@@ -86,3 +88,10 @@ def _fill_closed_streams() -> None:
     os.close(descriptor)
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def _escape_what_streams_lack() -> None:
+    """A name that the output's encoding has no letters for is no reason to end."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

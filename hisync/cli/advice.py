@@ -1,6 +1,6 @@
 """What is not well with a mirror, and the commands that mend it. Pure.
 
-Public: `Advice`, `advise`, `in_words`, `one_line`.
+Public: `Advice`, `advise`, `in_words`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hisync.cli.cleaning import one_line
 from hisync.cli.health import Status
 
 SLACK: Final = 3600.0
@@ -164,12 +165,6 @@ def _conflicts(status: Status, name: str) -> Iterator[Advice]:
                 (f"{name} conflicts resolve {newest} --take local", "or remote"),
             ],
         )
-
-
-def one_line(text: str) -> str:
-    """What people or hiTask wrote, without what could move a terminal's cursor."""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
 
 
 def in_words(seconds: float) -> str:

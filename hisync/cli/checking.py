@@ -10,6 +10,7 @@ from typing import Final
 
 from hisync.api import HiTask
 from hisync.budget.purse import Purse
+from hisync.cli.cleaning import one_line
 from hisync.cli.exits import ExitCode, exit_code_of
 from hisync.cli.opening import open_configured
 from hisync.config import Config, require_credentials, security_warnings
@@ -48,7 +49,7 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "FAIL" if self.fault else "warn" if self.warns else "ok  "
-        return f"{mark} {self.what}: {self.text}"
+        return f"{mark} {self.what}: {one_line(self.text)}"
 
 
 def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
+from hisync.cli.cleaning import one_line, printable
 from hisync.errors import (
     NO_ROOM,
     BusyError,
@@ -21,6 +22,7 @@ from hisync.errors import (
     LockedError,
     LookAgainError,
     RetryLaterError,
+    ServiceError,
     StopError,
 )
 
@@ -69,9 +71,8 @@ def reporting() -> Iterator[None]:
     try:
         yield
     except HisyncError as error:
-        prefix = "hisync: "
-        for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"{prefix}{line}", file=sys.stderr)  # noqa: T201 - the command line's own words
+        for line in _lines(error) or [type(error).__name__]:
+            print(f"hisync: {line}", file=sys.stderr)  # noqa: T201 - the command line's own words
         raise typer.Exit(exit_code_of(error)) from None
     except OSError as error:
         if error.errno not in NO_ROOM:
@@ -82,3 +83,10 @@ def reporting() -> Iterator[None]:
         raise typer.Exit(ExitCode.FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _lines(error: HisyncError) -> list[str]:
+    """What an error says; hiTask's own words are one line, whatever is in them."""
+    if isinstance(error, ServiceError):
+        return [one_line(str(error))]
+    return [printable(line) for line in str(error).splitlines()]

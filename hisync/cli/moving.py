@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import make_url
 
-from hisync.cli.opening import open_configured
+from hisync.cli.opening import lacks_mirror, open_configured
 from hisync.config.checks import check_database_url, check_schema
 from hisync.errors import ConfigurationError, MirrorError
 from hisync.mirror.moving import Moved, move_mirror
@@ -46,8 +46,7 @@ def move(
         schema = config.database.schema_name if schema is None else check_schema(schema)
     except ValueError as error:
         raise ConfigurationError([f"--schema: {error}"]) from None
-    path = config.database.sqlite_path
-    if path is not None and not path.exists():
+    if path := lacks_mirror(config):
         raise MirrorError(f"there is no mirror at {path} to be moved")
     mode = config.database.file_mode_bits
     with (

@@ -1,7 +1,7 @@
 """Opening what commands need: configuration, logs, mirror, engine.
 
 Everything heavy is imported only here and only when asked for, so that `--help` stays quick.
-Public: `own_name`, `read_config`, `open_configured`, `open_to_read`, `open_engine`.
+Public: `own_name`, `read_config`, `lacks_mirror`, `open_configured`, `open_to_read`, `open_engine`.
 """
 
 from __future__ import annotations
@@ -78,6 +78,21 @@ def open_configured(config: Config) -> Mirror:
     return open_mirror(database.url, file_mode=database.file_mode_bits, schema=database.schema_name)
 
 
+def lacks_mirror(config: Config) -> Path | None:
+    """Where the mirror's file is to be, None if it is there or the mirror is on a server.
+
+    Raises:
+        ConfigurationError: if it is not there, and no configuration says where it should be.
+    """
+    from hisync.config import require_configuration
+
+    path = config.database.sqlite_path
+    if path is None or path.exists():
+        return None
+    require_configuration(config)
+    return path
+
+
 @contextmanager
 def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
     """The mirror for a command that only looks; nothing is created or upgraded.
@@ -87,13 +102,11 @@ def open_to_read(config: Config, *, check: bool = True) -> Iterator[Mirror]:
         check: whether its schema must fit.
 
     Raises:
+        ConfigurationError: if there is neither a mirror nor a configuration.
         MirrorError: if there is no mirror yet.
         SchemaError: if its schema must fit and doesn't.
     """
-    path = config.database.sqlite_path
-    if path is not None and not path.exists():
-        if config.file is None:
-            raise MirrorError(f"no configuration, and no mirror at {path}: run `hisync init`")
+    if path := lacks_mirror(config):
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
     with open_configured(config) as mirror:
         if check:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hisync.cli import printing
+from hisync.cli.cleaning import one_line, without_controls
+from hisync.cli.printing import print_rich_table
 from hisync.reports import Report
 
 _AMOUNTS: Final = {
@@ -30,8 +31,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 def print_json(report: Report) -> None:
     """Print the rows as a list of objects, every text as it is."""
     rows = [{name: row[name] for name in report.columns} for row in report.rows]
-    text = json.dumps(rows, indent=2, ensure_ascii=False, default=_json_cell)
-    _print(text + "\n")
+    printing.print_json(rows, _json_cell)
 
 
 def _json_cell(value: date | bytes) -> str:
@@ -45,7 +45,8 @@ def print_csv(report: Report) -> None:
     writer = csv.writer(text)
     writer.writerow(report.columns)
     writer.writerows([_csv_cell(row[name]) for name in report.columns] for row in report.rows)
-    _print(text.getvalue())
+    # A cell may hold what is no text at all; it is shown by its bytes rather than not.
+    typer.echo(text.getvalue().encode("utf-8", "backslashreplace").decode(), nl=False)
 
 
 def _csv_cell(value: Any) -> Any:
@@ -54,14 +55,9 @@ def _csv_cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
-
-
-def _print(text: str) -> None:
-    # A cell may hold what is no text at all; it is shown by its bytes rather than not.
-    typer.echo(text.encode("utf-8", "backslashreplace").decode(), nl=False)
+    if not isinstance(value, str):
+        return value
+    return without_controls(f"'{value}" if value.startswith(_FORMULA_STARTS) else value)
 
 
 def print_table(report: Report, headings: Mapping[str, str]) -> None:
@@ -69,7 +65,6 @@ def print_table(report: Report, headings: Mapping[str, str]) -> None:
     if not report.rows:
         typer.echo("nothing to report")
         return
-    console = Console()
     table = Table(box=None, pad_edge=False, show_footer=True)
     unshown = "tasks" in report.total and "tasks" not in headings
     first = f"total of {report.total['tasks']} tasks" if unshown else "total"
@@ -84,9 +79,7 @@ def print_table(report: Report, headings: Mapping[str, str]) -> None:
                 cells[name] = row[number_of]
         # Text, since what people wrote is no markup.
         table.add_row(*(Text(_shown(name, cell)) for name, cell in cells.items()))
-    if not console.is_terminal:
-        console.width = 100_000  # a pipe gets whole lines
-    console.print(table)
+    print_rich_table(table)
 
 
 def _shown(name: str, value: Any) -> str:
@@ -100,4 +93,4 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("minutes"):
         hours, minutes = divmod(abs(int(value)), 60)
         return f"{'-' if value < 0 else ''}{hours}:{minutes:02}"
-    return str(value)
+    return one_line(str(value))

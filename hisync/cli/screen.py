@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import typer
 
-from hisync.cli.advice import Advice, in_words, one_line
+from hisync.cli.advice import Advice, in_words
+from hisync.cli.cleaning import one_line
 from hisync.cli.health import Status
 
 _ENDLESS: Final = 1_000_000

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hisync.cli.cleaning import one_line
 from hisync.cli.exits import ExitCode, reported
-from hisync.cli.opening import open_configured, open_engine, own_name, read_config
+from hisync.cli.opening import lacks_mirror, open_configured, open_engine, own_name, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +110,7 @@ def run(
 def db_upgrade(context: typer.Context) -> None:
     """Bring the schema to this version's, and put missing capture triggers back."""
     config = read_config(context.obj)
+    lacks_mirror(config)  # which is made here, but nobody asked for one without a configuration
     with open_configured(config) as mirror:
         mirror.lock()
         before, after = mirror.upgrade()
@@ -123,8 +125,7 @@ def db_current(context: typer.Context) -> None:
     from hisync.mirror import migrate
 
     config = read_config(context.obj)
-    path = config.database.sqlite_path
-    if path is not None and not path.exists():
+    if path := lacks_mirror(config):
         raise MirrorError(f"there is no mirror at {path} yet: run `hisync sync` to make it")
     with open_configured(config) as mirror:
         at = mirror.revision()
@@ -188,7 +189,7 @@ def _print_summary(summary: Summary, hisync: str) -> None:
         states = ", ".join(f"{n} {state}" for state, n in waiting.items())
         typer.echo(f"waiting: {states}; see `{hisync} changes list`")
     if summary.trouble is not None:
-        typer.echo(f"stopped early: {summary.trouble}")
+        typer.echo(f"stopped early: {one_line(str(summary.trouble))}")
 
 
 def _preview_lines(planned: Preview) -> Iterator[str]:
@@ -206,7 +207,7 @@ def _preview_lines(planned: Preview) -> Iterator[str]:
         text = "" if said.op == "delete" else f" {said.comment.message!r}"
         yield f"would send {call} /item/comment{text} (comments {said.guid})"
     for seq, reason in planned.refused.items():
-        yield f"would reject change {seq}: {reason}"
+        yield f"would reject change {seq}: {one_line(reason)}"
     if planned.held:
         yield f"would hold {planned.held} deletions, more than safety.max_push_deletes an hour"
     if not planned.steps and not planned.comments:

@@ -8,7 +8,7 @@ than a type, `load` finds and reads, `faults` words what is wrong, `render` writ
 `SecretStr`, and no message ever holds one.
 
 Public: `Config` and its sections, `find_config`, `load_config`, `check_config`, `render_config`,
-`require_credentials`, `security_warnings`, `known_keys`, `is_loopback`.
+`require_configuration`, `require_credentials`, `security_warnings`, `known_keys`, `is_loopback`.
 """
 
 from hisync.config.checks import is_loopback
@@ -27,6 +27,7 @@ from hisync.config.model import (
     SafetySettings,
     SyncSettings,
     known_keys,
+    require_configuration,
     require_credentials,
     security_warnings,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "known_keys",
     "load_config",
     "render_config",
+    "require_configuration",
     "require_credentials",
     "security_warnings",
 ]

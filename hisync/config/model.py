@@ -32,6 +32,7 @@ from hisync.errors import ConfigurationError
 Policy: TypeAlias = Literal["remote", "local", "newest"]
 
 _YEAR: Final = 366 * 86_400
+_NONE_FOUND: Final = "no configuration was found: run `hisync init` to write one"
 
 
 def _folder(info: ValidationInfo) -> Path:
@@ -252,6 +253,12 @@ class Config(Section):
         return self._file
 
     @property
+    def names_something(self) -> bool:
+        """Whether there is one at all: a file, or an account or a database in the environment."""
+        given = self.hitask.model_fields_set | self.database.model_fields_set
+        return self._file is not None or bool(given)
+
+    @property
     def secrets_in_file(self) -> tuple[str, ...]:
         """The keys whose value in the file is itself a secret."""
         return self._secrets_in_file
@@ -266,6 +273,16 @@ def known_keys() -> Iterator[tuple[str, str, FieldInfo]]:
                 yield section, field.alias or name, field
 
 
+def require_configuration(config: Config) -> None:
+    """Make sure that there is one, and not only defaults.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not config.names_something:
+        raise ConfigurationError([_NONE_FOUND])
+
+
 def require_credentials(config: Config) -> None:
     """Make sure that hiTask can be asked: a login, a password and an API key are there.
 
@@ -275,7 +292,7 @@ def require_credentials(config: Config) -> None:
     missing = config.hitask.missing()
     problems = [_how_to_give(key) for key in missing]
     if missing and config.file is None:
-        problems.insert(0, "no configuration was found: run `hisync init` to write one")
+        problems.insert(0, _NONE_FOUND)
     for key, read in (
         ("password", config.hitask.read_password),
         ("api_key", config.hitask.read_api_key),

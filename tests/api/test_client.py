@@ -28,7 +28,7 @@ from hisync.errors import (
 )
 from hisync.items import Item
 
-from .service import ACCOUNT, Service, connect, error, wire_item
+from .service import ACCOUNT, API_KEY, Service, connect, error, wire_item
 
 PLAIN_OK = {"response_status": 0}
 READS: dict[str, Callable[[HiTask], Any]] = {
@@ -106,27 +106,49 @@ def test_a_cursor_that_can_t_be_one_is_none(cursor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("element", "reason"),
     [
-        [wire_item(1), 5],
-        [wire_item(1), None],
-        [wire_item(1), {"title": "no id"}],
-        [wire_item(1), {"id": "x"}],
-        [wire_item(1), {"id": True}],
-        [wire_item(1), wire_item(2) | {"id": float(2**53 + 2)}],
-        [[wire_item(1)]],
-        [{"id": 1, "changed": True}],
-        [{"id": 1, "changed": True, "deleted": True}],
-        [{"id": 1, "changed": True, "title": "all that changed"}],
-        [{"id": 1, "changed": True, "title": None, "category": None, "guid": "g"}],
-        {"items": []},
-        {},
-        PLAIN_OK,
-        None,
-        "",
-        7,
+        (5, "is no object (5)"),
+        (None, "is no object (null)"),
+        ([wire_item(1)], "is no object (a list)"),
+        ({"title": "no id"}, "has no id"),
+        ({"id": None}, "has no readable id (id = null)"),
+        ({"id": "abc"}, 'has no readable id (id = "abc")'),
+        ({"id": 12.5}, "has no readable id (id = 12.5)"),
+        ({"id": True}, "has no readable id (id = true)"),
+        ({"id": 2**63}, f"has no readable id (id = {2**63})"),
+        ({"id": {}}, "has no readable id (id = an object)"),
+        (wire_item(2) | {"id": float(2**53 + 2)}, "has no readable id (id = 9007199254740994.0)"),
+        ({"id": "é" * 99}, f'has no readable id (id = "{"é" * 54}…)'),
+        ({"id": f"{'x' * 50}{API_KEY}"}, f'has no readable id (id = "{"x" * 50}***")'),
+        ({"id": 1, "changed": True}, "is said to be changed, but is not shown whole"),
+        ({"id": 1, "changed": True, "deleted": True}, "is said to be changed"),
+        ({"id": 1, "changed": True, "title": "all that changed"}, "is said to be changed"),
+        (
+            {"id": 1, "changed": True, "title": None, "category": None, "guid": "g"},
+            "is said to be changed",
+        ),
     ],
 )
+@pytest.mark.parametrize("read", ["items", "delta"])
+def test_a_list_with_an_element_that_cant_be_read_is_none_at_all(
+    read: str, element: Any, reason: str
+) -> None:
+    payload = [wire_item(1), {"id": 2, "changed": False}, element, wire_item(3)]
+    with capture_logs() as logs, pytest.raises(RetryLaterError) as caught:
+        READS[read](connect(Service(httpx.Response(200, json=payload))))
+    assert str(caught.value).startswith(f"hiTask's list can't be read: element 3 {reason}")
+    assert str(caught.value).endswith(" (HTTP 200)")
+    assert [(e["event"], e["message"]) for e in logs] == [("api_error", caught.value.message)]
+
+
+def test_an_item_that_was_written_without_a_readable_id_is_none() -> None:
+    service = Service(wire_item() | {"id": "abc", "time_create": 1})
+    with pytest.raises(RetryLaterError, match=r'the item has no readable id \(id = "abc"\)'):
+        update(connect(service), {"title": "T"})
+
+
+@pytest.mark.parametrize("payload", [{"items": []}, {}, PLAIN_OK, None, "", 7])
 @pytest.mark.parametrize("read", ["items", "delta"])
 def test_an_answer_that_is_no_list_of_items_is_none_at_all(read: str, payload: Any) -> None:
     with capture_logs() as logs, pytest.raises(RetryLaterError, match=NOT_AN_ANSWER):

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from hisync.api import ItemsAnswer, LongItems, body, long_list
 from hisync.errors import MirrorError, RetryLaterError, ServiceError
 
-from .service import Service, connect, wire_item
+from .service import API_KEY, Service, connect, wire_item
 
 ITEMS = [wire_item(number, title="x" * 300) for number in range(1, 31)]
 STUB = {"id": 99, "changed": False}
@@ -58,6 +58,21 @@ def test_it_ends_as_an_answer_that_was_checked_before() -> None:
     assert kept[0].unchanged(frozenset()) == whole.unchanged(frozenset()) == {99}
     assert kept[0].has_stubs
     assert kept[0].cursor == "c"
+
+
+@pytest.mark.parametrize("place", [1, 17, 31, 61])
+def test_what_cant_be_read_of_it_is_named_without_a_secret(place: int) -> None:
+    elements = [*ITEMS, STUB, *ITEMS[:29], STUB]
+    elements.insert(place - 1, wire_item(1) | {"id": f"x{API_KEY}"})
+    api = connect(Service(answer(json.dumps(elements))))
+    told = f"hiTask's list can't be read: element {place} has no readable id (id = \"x***\")"
+    reads = (api.fetch_items, lambda: api.use_items(lambda answer: list(answer.items)))
+    for read in reads:
+        api.reset()
+        with capture_logs() as logs, pytest.raises(RetryLaterError) as caught:
+            read()
+        assert caught.value.message == told
+        assert [entry["message"] for entry in logs if entry["event"] == "api_error"] == [told]
 
 
 NUMBERS: list[object] = [

@@ -40,7 +40,7 @@ class Done:
 
 
 @contextmanager
-def _logs_kept() -> Iterator[None]:
+def logs_kept() -> Iterator[None]:
     """Take down again what a command sets up for its logs."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -109,7 +109,7 @@ class Site:
     def run(self, *arguments: str, typed: str | None = None, **environment: str) -> Done:
         """Run a command to its end in this process, which is a tenth of a new one's time."""
         kept = {name: None for name in os.environ if "HISYNC" in name}
-        with contextlib.chdir(self.folder), _logs_kept():
+        with contextlib.chdir(self.folder), logs_kept():
             result = CliRunner().invoke(
                 app,
                 arguments,

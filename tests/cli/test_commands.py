@@ -238,6 +238,31 @@ def test_all_faults_of_a_configuration_are_reported_together(site: Site) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("check --offline", "sync", "run", "status", "status --json", "changes", "conflicts"),
+        *("changes retry 1", "report time", "verify", "restore x", "db upgrade", "db current"),
+        "db copy --to sqlite:///other.db",
+    ],
+)
+def test_without_a_configuration_it_says_how_to_begin(site: Site, command: str) -> None:
+    (site.folder / "config.toml").unlink()
+    done = site.run(*command.split())
+    assert done.returncode == 2
+    assert "no configuration was found: run `hisync init`" in done.stdout + done.stderr
+    assert list(site.folder.iterdir()) == []
+
+
+def test_the_environment_alone_is_a_configuration(site: Site) -> None:
+    (site.folder / "config.toml").unlink()
+    there = {"HISYNC_DATABASE__URL": "sqlite:///hisync.db"}
+    done = site.run("status", **there)
+    assert (done.returncode, "there is no mirror" in done.stderr) == (1, True)
+    assert site.run("db", "upgrade", **there).returncode == 0
+    assert site.run("db", "current").returncode == 0  # at the default's place
+
+
 def test_a_server_that_is_not_there_gets_a_clear_answer(site: Site) -> None:
     site.configure(database={"url": "postgresql+psycopg://me:secret@127.0.0.1:1/x"})
     for command, code in (("sync", 75), ("status", 75), ("check", 75)):
@@ -297,6 +322,16 @@ def test_what_hitask_says_decides_the_exit_code_and_no_secret_is_printed(
     assert "Traceback" not in done.stderr
     for secret in (f"={PASSWORD}", f'"{PASSWORD}"', API_KEY):
         assert secret not in done.stdout + done.stderr
+
+
+def test_what_cant_be_read_of_a_list_is_named(site: Site) -> None:
+    body = json.dumps([{"id": 5, "changed": False}, {"id": "abc", "title": "x", "category": 1}])
+    site.sandbox.service.faults.add(Fault("status", "GET", "/item", status=200, body=body))
+    done = site.run("sync")
+    said = "hiTask's list can't be read: element 2 has no readable id (id = \"abc\")"
+    assert (done.returncode, f"hisync: {said} (HTTP 200)" in done.stderr) == (75, True)
+    logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert said in {line["message"] for line in logged if line["event"] == "api_error"}
 
 
 def test_held_removals_end_with_4_and_the_way_out(new_site: Callable[..., Site]) -> None:

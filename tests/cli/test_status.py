@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hisync.cli.advice import Advice, advise, in_words, one_line
+from hisync.cli.advice import Advice, advise, in_words
 from hisync.cli.health import Status
 from hisync.items import TABLES
 from hisync.sandbox import Fault
@@ -98,10 +98,6 @@ def test_a_command_that_the_daemon_stands_in_the_way_of_says_so() -> None:
 def test_commands_name_the_same_configuration() -> None:
     found = advise(status(last_cycle=None), "hisync --config 'a b.toml'")
     assert commands(found) == ["hisync --config 'a b.toml' sync"]
-
-
-def test_what_people_wrote_can_not_move_the_cursor() -> None:
-    assert one_line("a\x1b[31m\nb\u2028c\x00 \u200fd é") == "a\\x1b[31m b c\\x00 \\u200fd é"
 
 
 @pytest.mark.parametrize(
@@ -226,12 +222,6 @@ def test_a_configuration_that_others_can_read_is_told(site: Site) -> None:
     checked = site.run("check")
     assert checked.returncode == 0  # nothing fails for it: `sync` and `run` go on as well
     assert re.search("^warn config: .*chmod 600", checked.stdout)
-
-
-def test_without_a_configuration_it_says_how_to_begin(site: Site) -> None:
-    (site.folder / "config.toml").unlink()
-    done = site.run("status")
-    assert (done.returncode, "run `hisync init`" in done.stderr) == (1, True)
 
 
 @pytest.mark.slow
