@@ -181,6 +181,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     on_both(metafunc, "backend", scope="session")
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    with logs_kept():
+        yield
+
+
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The database engine of the test's mirrors."""
