@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,15 @@ from hisync.errors import (
     HisyncError,
     MirrorError,
     RetryLaterError,
+    ServiceError,
     SlowDownError,
     StopError,
     WrongAccountError,
 )
 from hisync.mirror import requests, state
+from hisync.mirror.state import EngineState
 from hisync.mirror.store import Mirror
+from hisync.people.roster import said_zone
 
 TOLERABLE_SKEW: Final = 60.0
 """Seconds that two clocks may differ before dates of records mislead."""
@@ -62,6 +65,7 @@ def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
         for finding, opened in _database(config, stack):
             mirror = opened or mirror
             yield finding
+        zone: str | None = None
         if offline:
             yield Finding("API", "not asked (--offline)")
             yield _clock(None)
@@ -69,7 +73,8 @@ def run_checks(config: Config, *, offline: bool) -> Iterator[Finding]:
             yield Finding("API", "not asked without credentials", ExitCode.USAGE)
             yield _clock(None)
         else:
-            yield from _api(config, mirror)
+            zone = yield from _api(config, mirror)
+        yield from _time_zone(config, mirror, zone)
         yield _budget(config, mirror)
 
 
@@ -119,7 +124,9 @@ def _database(config: Config, stack: ExitStack) -> Iterator[tuple[Finding, Mirro
     yield Finding("schema", f"revision {revision}"), mirror
 
 
-def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
+def _api(config: Config, mirror: Mirror | None) -> Generator[Finding, None, str | None]:
+    """Ask hiTask; what it calls the account's time zone, None where that was not to be had."""
+    zone: str | None = None
     try:
         opened = HiTask(
             base_url=config.hitask.base_url,
@@ -131,28 +138,32 @@ def _api(config: Config, mirror: Mirror | None) -> Iterator[Finding]:
         )
     except ConfigurationError as error:
         yield Finding("API", str(error), exit_code_of(error))
-        return
+        return None
     with opened as api:
         if mirror is not None:
             with mirror.reading() as connection:
                 api.expected_account = state.load(connection).account_id
         try:
             account = api.fetch_account()
+            if not config.hitask.time_zone:
+                with suppress(ServiceError):  # hisync works without an answer to that
+                    zone = said_zone(api.fetch_preferences())
         except MirrorError as error:  # which names its own fix
             yield Finding(
                 "API", f"not asked, since requests can't be booked: {error}", exit_code_of(error)
             )
-            return
+            return None
         except HisyncError as error:
             text = f"{config.hitask.base_url}: {error}: {_fix(error)}"
             yield Finding("API", text, exit_code_of(error))
             yield _clock(api.clock_skew)
-            return
+            return None
         finally:
             api.logout()
         who = account.get("login") or api.account_id
         yield Finding("API", f"{config.hitask.base_url}: account {who}")
         yield _clock(api.clock_skew)
+    return zone
 
 
 def _fix(error: HisyncError) -> str:
@@ -185,6 +196,19 @@ def _clock(skew: float | None) -> Finding:
         text = f"off by {skew:+.0f} s: set it, by NTP for example"
         return Finding("clock", text, ExitCode.FAILED)
     return Finding("clock", f"within {abs(skew):.0f} s of the service's")
+
+
+def _time_zone(config: Config, mirror: Mirror | None, said: str | None) -> Iterator[Finding]:
+    """A warning where the account's time zone, as hiTask says or last said it, is none."""
+    if config.hitask.time_zone:
+        return
+    if said is None and mirror is not None:
+        with mirror.reading() as connection:
+            said = state.load(connection).time_zone
+    unknown = EngineState(time_zone=said).unknown_zone
+    if unknown is not None:
+        text = f"the account's is {unknown!r}, which is none, so UTC is used: set hitask.time_zone"
+        yield Finding("time zone", text, warns=True)
 
 
 def _budget(config: Config, mirror: Mirror | None) -> Finding:

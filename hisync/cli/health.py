@@ -47,6 +47,7 @@ class Status:
         last_cycle: what the last cycle did, None before the first.
         trouble: why no cycle has finished since, None if one has.
         refused: whether that is because hiTask refuses the login, the key or the account.
+        unknown_zone: the account's time zone where it is none, so that UTC counts; else None.
         rest_left: seconds for which hiTask asked not to be asked.
         rows: rows by table.
         changes: changes that wait or were rejected, by state.
@@ -84,6 +85,7 @@ class Status:
     last_cycle: dict[str, Any] | None = None
     trouble: str | None = None
     refused: bool = False
+    unknown_zone: str | None = None
     rest_left: float = 0.0
     rows: dict[str, int] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
@@ -132,6 +134,8 @@ def load_status(config: Config, mirror: Mirror) -> Status:
     try:
         with mirror.reading() as connection:
             facts = _facts(connection, now)
+            if config.hitask.time_zone:
+                facts["unknown_zone"] = None
             facts |= _budget(connection, config.rate.requests_per_minute, now, facts["discussions"])
     except (MirrorError, DatabaseError):
         if fault is None:
@@ -175,6 +179,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "last_cycle": memory.last_cycle,
         "trouble": memory.trouble,
         "refused": memory.refused,
+        "unknown_zone": memory.unknown_zone,
         "rest_left": memory.rest_left(now),
         "rows": dict(rows.count_rows(connection, EDITED_TABLES | SHOWN_TABLES)),
         "discussions": dict(zip(("read", "total"), comment_progress(connection), strict=True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -72,7 +72,13 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("rate budget", _budget(status)),
         ("last hour", _last_hour(status)),
         *(("server lacks", what) for what in status.lacks),
+        *(("time zone", what) for what in _time_zone(status)),
     ]
+
+
+def _time_zone(status: Status) -> Iterator[str]:
+    if status.unknown_zone is not None:
+        yield f"UTC, since the account's, {status.unknown_zone!r}, is none: set hitask.time_zone"
 
 
 def _budget(status: Status) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, tzinfo
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from sqlalchemy import Connection, select
 
@@ -107,6 +107,11 @@ class EngineState:
         zone = zone_named(self.time_zone) if self.time_zone else None
         return zone or UTC
 
+    @property
+    def unknown_zone(self) -> str | None:
+        """What hiTask's preferences name that is no time zone, so that UTC counts; else None."""
+        return None if not self.time_zone or zone_named(self.time_zone) else self.time_zone
+
     def rest_left(self, now: float) -> float:
         """Seconds for which nothing is to be asked, 0 for none.
 
@@ -141,12 +146,23 @@ def _types() -> Mapping[str, tuple[type, ...]]:
     return types
 
 
+@lru_cache(maxsize=16)
 def zone_named(name: str) -> tzinfo | None:
-    """The time zone of this name, None if there is none."""
+    """The time zone of this name, in whatever letters it is written; None if there is none.
+
+    An offset is no name: it does not tell when the clocks are changed.
+    """
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(name.strip())
     except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
-        return None
+        known = _zones().get(name.strip().lower())
+        return None if known is None else ZoneInfo(known)
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """The names of all time zones, by themselves in small letters."""
+    return {name.lower(): name for name in available_timezones()}
 
 
 def load(connection: Connection) -> EngineState:

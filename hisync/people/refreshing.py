@@ -4,7 +4,7 @@ These change rarely and cost requests, so they are read at the first cycle and t
 `sync.full_every`, after everything else. Someone whom an item names and `users` lacks brings the
 next reading forward, to an hour after the last at the soonest, and so does trouble. What can't be
 read leaves its table as it is. Only the time zone is read before the first pull, which needs it to
-tell on which day something was. Public: `learn_zone`, `read_people`, `zone_offset`.
+tell on which day something was. Public: `learn_zone`, `save_zone`, `read_people`, `zone_offset`.
 """
 
 from __future__ import annotations
@@ -67,9 +67,22 @@ def learn_zone(engine: Engine) -> None:
     roster = ask_zone(engine)
     if roster.slow_down is not None:
         raise roster.slow_down
-    if roster.has_preferences:
+    if roster.zone is not None:
         with engine.mirror.writing() as connection:
-            state.save(connection, time_zone=roster.zone or "UTC")
+            save_zone(engine, connection, roster.zone)
+
+
+def save_zone(engine: Engine, connection: Connection, said: str) -> None:
+    """Remember what the account's time zone is called; where that is none, say so once."""
+    before = state.load(connection)
+    state.save(connection, time_zone=said, zone_is_old=False)
+    if said == before.time_zone:
+        return
+    if replace(before, time_zone=said).unknown_zone is not None:
+        fix = "set hitask.time_zone"
+        engine.log.warning("time_zone_unknown", time_zone=said, used="UTC", fix=fix)
+    elif before.unknown_zone is not None:
+        engine.log.info("time_zone_known", time_zone=said)
 
 
 def read_people(engine: Engine, *, changed: bool) -> SlowDownError | None:
@@ -134,6 +147,8 @@ def _strangers(connection: Connection) -> frozenset[int]:
 
 def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roster) -> None:
     before = state.load(connection)
+    if roster.zone is not None:
+        save_zone(engine, connection, roster.zone)
     named = people.named_users(connection)  # every row is looked at for it, so only once
     # Who stays although not shown: whoever something names, and all if not all was read.
     staying = named if roster.shows_everyone else None
@@ -145,12 +160,7 @@ def _save(engine: Engine, connection: Connection, memory: _Memory, roster: Roste
         failing=sorted(roster.failures),
         emptied=emptied,
     )
-    state.save(
-        connection,
-        people=asdict(after),
-        time_zone=roster.zone or before.time_zone,
-        zone_is_old=before.zone_is_old and not roster.has_preferences,
-    )
+    state.save(connection, people=asdict(after))
     _report(engine, memory, roster, counted)
 
 

@@ -1,10 +1,11 @@
 """Asking hiTask who is who: some requests, each of which may fail without harm.
 
-Public: `Roster`, `ask_zone`, `ask_everyone`, `own_id`, `KEY_LACKS_PERMISSION`.
+Public: `Roster`, `ask_zone`, `ask_everyone`, `said_zone`, `own_id`, `KEY_LACKS_PERMISSION`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +23,9 @@ from hisync.mirror.state import EngineState
 
 KEY_LACKS_PERMISSION: Final = 54
 """hiTask's code for what this key may not ask; that it may ask for items is another matter."""
+
+_LONGEST_ZONE: Final = 80
+"""So many letters are kept of what the preferences call a time zone; no zone's name is longer."""
 
 _CONTACTS: Final = "contacts"
 _TEAM: Final = "team"
@@ -71,14 +75,20 @@ class Roster:
 
     @property
     def zone(self) -> str | None:
-        """The account's time zone as its preferences name it, None if they don't."""
-        zone = self.answers.get(_PREFERENCES, {}).get("time_zone")
-        return zone if isinstance(zone, str) and zone else None
+        """The account's time zone as its preferences name it, None if they were not answered."""
+        preferences = self.answers.get(_PREFERENCES)
+        return None if preferences is None else said_zone(preferences)
 
-    @property
-    def has_preferences(self) -> bool:
-        """Whether the preferences were answered."""
-        return _PREFERENCES in self.answers
+
+def said_zone(preferences: Mapping[str, Any]) -> str:
+    """What the account's preferences name as its time zone, whatever it is; UTC for nothing."""
+    said = preferences.get("time_zone")
+    name = said.strip() if isinstance(said, str) else said
+    if name is None or name == "":
+        return "UTC"
+    if not isinstance(name, str) or not name.isprintable():
+        name = json.dumps(name)  # which is the name of none
+    return name if len(name) <= _LONGEST_ZONE else name[: _LONGEST_ZONE - 1] + "…"
 
 
 def ask_zone(engine: Engine) -> Roster:

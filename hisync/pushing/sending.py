@@ -15,7 +15,8 @@ from hisync.errors import (
 )
 from hisync.items import DATE_TYPES, Item, Values, category_of_table, fields_of
 from hisync.mirror import state
-from hisync.people.roster import KEY_LACKS_PERMISSION
+from hisync.people.refreshing import save_zone
+from hisync.people.roster import KEY_LACKS_PERMISSION, said_zone
 from hisync.pushing.claim import Claim
 
 # A deletion that hiTask calls unknown is asked for by the other form next time.
@@ -65,10 +66,7 @@ def _account_zone(engine: Engine) -> tzinfo:
     name = memory.time_zone
     if name is None or memory.zone_is_old:
         name = _asked_zone(engine, name)
-    zone = state.zone_named(name)
-    if zone is None:
-        engine.log.warning("time_zone_unknown", time_zone=name)
-    return zone or UTC
+    return state.zone_named(name) or UTC
 
 
 def _asked_zone(engine: Engine, known: str | None) -> str:
@@ -78,7 +76,7 @@ def _asked_zone(engine: Engine, known: str | None) -> str:
     UTC where hiTask refuses to name any.
     """
     try:
-        name = str(engine.api.fetch_preferences().get("time_zone") or "UTC")
+        name = said_zone(engine.api.fetch_preferences())
     except (SlowDownError, UnreachableError):
         raise
     except ServiceError as error:
@@ -93,7 +91,7 @@ def _asked_zone(engine: Engine, known: str | None) -> str:
         engine.log.warning("time_zone_unreadable", reason=str(error), used=known or "UTC")
         return known or "UTC"
     with engine.mirror.writing() as connection:
-        state.save(connection, time_zone=name, zone_is_old=False)
+        save_zone(engine, connection, name)
     return name
 
 

@@ -162,6 +162,37 @@ def test_check_says_ok_or_how_to_mend_it(site: Site) -> None:
     assert site.run("sync").returncode == 0
 
 
+def test_check_and_status_tell_of_a_time_zone_that_is_none(site: Site) -> None:
+    preferences = site.model.users[0].preferences
+    preferences["time_zone"] = "(GMT+03:00) Moscow"
+    warning = (
+        "warn time zone: the account's is '(GMT+03:00) Moscow', which is none, so UTC is used: "
+        "set hitask.time_zone"
+    )
+    done = site.run("check")  # before there is a mirror
+    assert (done.returncode, warning in done.stdout.splitlines()) == (0, True)
+    assert "time zone" not in site.run("check", "--offline").stdout
+    site.run("sync")
+    done = site.run("check", "--offline")
+    assert (done.returncode, warning in done.stdout.splitlines()) == (0, True)
+    said = site.run("status").stdout
+    assert said.startswith("all is well")
+    assert (
+        "\ntime zone     UTC, since the account's, '(GMT+03:00) Moscow', is none: set hit" in said
+    )
+    assert json.loads(site.run("status", "--json").stdout)["unknown_zone"] == "(GMT+03:00) Moscow"
+    site.sandbox.service.faults.add("GET /user/preferences:status=503:0")
+    done = site.run("check")  # which asks, and remembers where there is no answer
+    assert (done.returncode, warning in done.stdout.splitlines()) == (0, True)
+    site.sandbox.service.faults.clear()
+    preferences["time_zone"] = "Europe/Moscow"  # mended on hiTask
+    assert "time zone" not in site.run("check").stdout
+    preferences["time_zone"] = "MSK"
+    site.configure(hitask={"time_zone": "Europe/Moscow"})
+    for command in (["check"], ["check", "--offline"], ["status"]):
+        assert "time zone" not in site.run(*command).stdout
+
+
 @pytest.mark.parametrize(
     ("by_itself", "missing", "empty"),
     [

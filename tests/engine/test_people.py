@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -540,10 +541,83 @@ def test_a_day_is_sent_in_utc_where_the_zone_is_none(new_world: MakeWorld, zone:
     world.service.model.users[0].preferences["time_zone"] = zone
     world.sync()
     add_day(world)
+    assert world.sync().pushed == 1
+    made = next(item for item in world.service.model.items() if item.title == "day")
+    assert made.get("due_date") == 1780358340000  # 23:59 in UTC
+
+
+@pytest.mark.parametrize("zone", [" Europe/Moscow\n", "europe/moscow", "etc/gmt-3", "EUROPE/MINSK"])
+def test_a_zone_is_known_by_its_name_in_any_letters(new_world: MakeWorld, zone: str) -> None:
+    world = new_world(items=5, rules={"comments": False})
+    world.service.model.users[0].preferences["time_zone"] = zone
+    said = warnings_of(world, world.sync)
+    add_day(world)
+    said += warnings_of(world, world.sync)
+    made = next(item for item in world.service.model.items() if item.title == "day")
+    assert made.get("due_date") == 1780347540000  # 23:59 three hours ahead
+    assert (state(world, "zone_offset"), said) == (180, [])
+
+
+UNKNOWN = [
+    ("(GMT+03:00) Moscow", "(GMT+03:00) Moscow"),
+    *((offset, offset) for offset in ("UTC+3", "GMT+0300", "+03:00", "MSK")),
+    (7, "7"),
+    (0, "0"),
+    (False, "false"),
+    (["Europe/Moscow"], '["Europe/Moscow"]'),
+    ([], "[]"),
+    ("Europe/\x01", '"Europe/\\u0001"'),
+    ("x" * 300, "x" * 79 + "…"),
+]
+
+
+@pytest.mark.parametrize(("zone", "kept"), UNKNOWN, ids=[repr(z)[:20] for z, _ in UNKNOWN])
+def test_a_zone_that_is_none_is_told_once_until_it_changes(
+    new_world: MakeWorld, zone: Any, kept: str
+) -> None:
+    world = new_world(items=5, rules={"comments": False})
+    preferences = world.service.model.users[0].preferences
+    preferences["time_zone"] = zone
+    told = {"time_zone": kept, "used": "UTC", "fix": "set hitask.time_zone"}
+    told |= {"event": "time_zone_unknown", "log_level": "warning"}
+    assert warnings_of(world, world.sync) == [told]
+    add_day(world)
+    assert warnings_of(world, lambda: world.sync(full=True)) == []
+    world.crash()
+    add_day(world)  # which has it asked for again, after a full read
+    assert warnings_of(world, lambda: after(world, DAY)) == []
+    preferences["time_zone"] = "Mars/Olympus"
+    assert warnings_of(world, lambda: after(world, DAY)) == [told | {"time_zone": "Mars/Olympus"}]
+    preferences["time_zone"] = "Europe/Moscow"
+    assert warnings_of(world, lambda: after(world, DAY)) == [
+        {"event": "time_zone_known", "log_level": "info", "time_zone": "Europe/Moscow"}
+    ]
+
+
+@pytest.mark.parametrize("said", [{}, {"time_zone": None}, {"time_zone": " "}], ids=str)
+def test_that_there_is_no_zone_is_no_trouble(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]
+) -> None:
+    world = new_world(items=5, rules={"comments": False})
+    monkeypatch.setattr(world.engine.api, "fetch_preferences", lambda: said)
+    assert warnings_of(world, world.sync) == []
+    assert (state(world, "time_zone"), state(world, "zone_offset")) == ("UTC", 0)
+
+
+def test_a_configured_zone_makes_the_accounts_moot(new_world: MakeWorld) -> None:
+    world = new_world(rules={"zone": ZoneInfo("Asia/Kolkata"), "comments": False})
+    world.service.model.users[0].preferences["time_zone"] = "MSK"
+    assert warnings_of(world, world.sync) == []
+    add_day(world)
+    assert warnings_of(world, lambda: after(world, DAY)) == []
+
+
+def warnings_of(world: World, run: Callable[[], object]) -> list[dict[str, Any]]:
+    """What it logs about the account's time zone."""
     with capture_logs() as logs:
         world.engine.log = structlog.get_logger("hisync")
-        assert world.sync().pushed == 1
-    assert {"event": "time_zone_unknown", "log_level": "warning", "time_zone": zone} in logs
+        run()
+    return [dict(entry) for entry in logs if entry["event"].startswith("time_zone")]
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, 3), (404, 1), (403, 54)])
