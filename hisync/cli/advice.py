@@ -110,9 +110,11 @@ def _slow(status: Status) -> float:
 def _held(status: Status, name: str) -> Iterator[Advice]:
     if status.held:
         total = sum(status.held.values())
+        why = "these rows no more, which is more of a table than safety.max_removals allows"
+        if status.nothing_shown:
+            why = "no item at all any more, which looks like a mistake"
         yield Advice(
-            f"held: {_count(total, 'removal')}: hiTask shows these rows no more, which is more of "
-            "a table than safety.max_removals allows, so they stay here",
+            f"held: {_count(total, 'removal')}: hiTask shows {why}, so they stay here",
             [_some_of(table, n, status.held_rows) for table, n in status.held.items()],
             [(f"{name} sync --allow-removals {total}", _stop_first(status, "if that is right"))],
         )

@@ -54,6 +54,7 @@ class Status:
         rejected: the newest of those that were rejected.
         stuck: rejected rows that others wait for.
         waiting: changes that wait for long, and since when.
+        nothing_shown: whether hiTask's last complete answer named no item although there are rows.
         held_rows: some of the rows whose removal is held.
         held_deletes: some of the deletions that are held.
         discussions: items with comments, and how many of them have all of theirs in the mirror.
@@ -92,6 +93,7 @@ class Status:
     rejected: list[examples.Example] = field(default_factory=list)
     stuck: list[examples.Example] = field(default_factory=list)
     waiting: dict[str, Any] = field(default_factory=lambda: {"number": 0, "oldest": None})
+    nothing_shown: bool = False
     held_rows: list[examples.Example] = field(default_factory=list)
     held_deletes: list[examples.Example] = field(default_factory=list)
     discussions: dict[str, int] = field(default_factory=lambda: {"read": 0, "total": 0})
@@ -187,6 +189,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "rejected": examples.changes_in(connection, "rejected"),
         "stuck": examples.stuck(connection, below),
         "waiting": examples.waiting(connection, passed_by.replace(tzinfo=None), below),
+        "nothing_shown": memory.nothing_shown,
         "held_rows": examples.removals(connection, memory.held),
         "held_deletes": examples.changes_in(connection, "held"),
         "conflicts_open": records.open_conflicts(connection),

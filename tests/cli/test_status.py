@@ -13,6 +13,7 @@ import pytest
 from hisync.cli.advice import Advice, advise, in_words
 from hisync.cli.health import Status
 from hisync.items import TABLES
+from hisync.plan.guard import FEW
 from hisync.sandbox import Fault
 from tests.cli.conftest import Site, until
 from tests.cli.terminal import on_terminal
@@ -159,6 +160,25 @@ def test_held_removals_and_deletions_are_named(new_site: Callable[..., Site]) ->
     assert f"held: {number} deletions made here" in text
     assert f"hisync sync --allow-deletes {number} " in text
     assert "--allow-removals" not in text
+
+
+@pytest.mark.slow
+def test_removals_that_leave_nothing_are_held_for_that_reason(
+    new_site: Callable[..., Site],
+) -> None:
+    site = new_site(4)
+    site.run("sync")
+    held = sum(site.sql(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES)
+    assert 0 < held <= FEW
+    site.sandbox.service.faults.add("GET /item*:empty_list:0")
+    assert site.run("sync").returncode == 4
+    text = site.run("status").stdout
+    said = (
+        f"held: {held} removals: hiTask shows no item at all any more, which looks like a mistake"
+    )
+    assert said in text
+    assert "max_removals" not in text
+    assert f"hisync sync --allow-removals {held} " in text
 
 
 def test_an_open_conflict_is_named(site: Site) -> None:
