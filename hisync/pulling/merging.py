@@ -190,6 +190,8 @@ def _agreed(shown: Shown, log: Sequence[Change]) -> set[str]:
     columns = set(shown.values)
     if shown.intent is not None:
         return columns - columns_edited_after(shown.item.table, log, shown.intent.last_seq)
+    if shown.base is None:
+        return columns  # a new row that hiTask has already: all its cells are in people's words
     said = set(shown.dirty)
     return columns & (said | (_DATES if "is_all_day" in said else set()))
 

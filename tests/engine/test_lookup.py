@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,44 @@ def unrecognised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of what was sent tells."""
     for tell in ("_is_outcome", "_is_alike"):
         monkeypatch.setattr(adoption, tell, lambda *_: False)
+
+
+@pytest.mark.parametrize(
+    "how", ["answered", "lost", "older copy", "edited since", "by a colleague"]
+)
+def test_a_row_that_was_created_has_the_cells_that_a_pull_would_have_written(
+    new_world: MakeWorld, tmp_path: Path, how: str
+) -> None:
+    world = new_world(items=5, traits=["nulls"])
+    world.sync()
+    cells = ("''", "'[]'", "NULL") if how == "by a colleague" else ("NULL", "NULL", "NULL")
+    world.sql(
+        "INSERT INTO tasks (guid, title, message, tags, recurring) "
+        f"VALUES (?, 'new', {', '.join(cells)})",
+        GUID,
+    )
+    ann = world.service.model.user(LOGIN)
+    match how:
+        case "lost":
+            world.service.faults.add("POST /item:drop_after:1")
+        case "by a colleague":
+            world.service.model.create(user=ann, guid=GUID, title="new", color=3)
+        case "older copy" | "edited since":  # as if it had been sent after the copy was made
+            world.service.model.create(user=ann, guid=GUID, title="new")
+    if how == "edited since":
+        world.sql("UPDATE tasks SET recurring_interval = 2 WHERE guid = ?", GUID)
+    world.sync()
+    world.sync()
+    assert world.sync().waiting == {}
+    fresh = World(tmp_path / "fresh", world.time, world.service, world.rules)
+    fresh.folder.mkdir()
+    fresh.backend = world.backend
+    fresh.sync()
+    query = "SELECT * FROM tasks WHERE guid = ?"
+    expected, found = fresh.one(query, GUID), world.one(query, GUID)
+    fresh.close()
+    assert found == expected
+    assert found["recurring"] == 0
 
 
 def make_unlike(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
