@@ -38,6 +38,8 @@ from hisync.writes import Writes
 ATTEMPTS: Final = 3
 """Times that hiTask answers a write with OK alone after which what it shows is its answer."""
 
+_HOUR: Final = 60
+
 _DATES: Final = {column for column, f in fields_of("tasks").items() if f.type in DATE_TYPES}
 
 
@@ -200,8 +202,10 @@ def _refuse_time(
     engine: Engine, connection: Connection, shown: Shown, intent: Intent, ours: Values | None
 ) -> Values | None:
     """hiTask answered OK and kept the total as it was: the entries are refused, and say why."""
-    stored = shown.values.get(SPENT) or 0
-    reason = f"hiTask answered OK but kept {stored} minutes: it takes no time spent from outside"
+    stored, sent = shown.values.get(SPENT) or 0, intent.sent[SPENT] or 0
+    rounds = engine.api.time_unit == "hours" and abs(sent - stored) < _HOUR
+    why = f"it {'rounds its hours, or ' if rounds else ''}takes no time spent from outside"
+    reason = f"hiTask answered OK but kept {stored} minutes and not {sent}: {why}"
     reject_entries(engine, connection, carried_entries(connection, intent), reason)
     if ours is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from hisync.deciding.retrying import retry_changes
 from hisync.errors import ServiceError
 from hisync.items import MOST_MINUTES
-from hisync.sandbox import Fault
+from hisync.sandbox import Fault, endpoints_items
+from hisync.sandbox.fields import form_values
 from tests.engine import talk
 from tests.engine.conftest import MakeWorld
 from tests.engine.minutes import (
@@ -47,11 +49,38 @@ def test_a_service_that_takes_no_time_gets_none(new_world: MakeWorld, statement:
     assert [e["minutes"] for e in entries(world)] == [30]
     (change,) = world.sql("SELECT state, error FROM change_log WHERE table_name = 'time_entries'")
     assert change["state"] == "rejected"
-    assert "takes no time" in change["error"]
+    sent = {"insert": 75, "update": 99, "delete": 0}[statement]
+    assert change["error"] == (
+        f"hiTask answered OK but kept 30 minutes and not {sent}: "
+        "it takes no time spent from outside"
+    )
     adds_up(world)
     if statement == "insert":
         kept = world.one("SELECT last_values FROM removed_rows WHERE row_guid = ?", ENTRY)
         assert '"minutes":45' in kept["last_values"].replace(" ", "")
+
+
+def test_minutes_that_a_service_rounds_away_are_refused_for_that_reason(
+    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = form_values
+
+    def in_full_hours(form: Mapping[str, str]) -> dict[str, object]:
+        whole = {key: str(round(float(form[key]))) for key in ("time_spent",) if key in form}
+        return read({**form, **whole})
+
+    monkeypatch.setattr(endpoints_items, "form_values", in_full_hours)
+    world = new_world(items=5)
+    monkeypatch.setattr(world.engine.api, "_time_unit", "hours")
+    world.sync()
+    number = task(world, spent=1)
+    world.sql(LOG, ENTRY, TASK, 7)
+    world.sync()
+    assert spent(world, number) == 1
+    assert [e["minutes"] for e in entries(world)] == [60]
+    (change,) = world.sql("SELECT state, error FROM change_log WHERE table_name = 'time_entries'")
+    reason = "kept 60 minutes and not 67: it rounds its hours, or takes no time spent from outside"
+    assert change == {"state": "rejected", "error": f"hiTask answered OK but {reason}"}
 
 
 @pytest.mark.parametrize(
