@@ -2,7 +2,7 @@
 
 Each is a plain dictionary with `table`, `guid` and `title`, and what else its kind has, as
 `hisync status --json` prints it. Public: `removals`, `changes_in`, `below_rejected`, `stuck`,
-`waiting`, `open_conflicts`.
+`waiting`, `open_conflicts`, `duplicates`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, func, select, union_all
 
 from hisync.mirror import changes, rows
 from hisync.mirror.tables import ITEM_TABLES, change_log, conflicts, sync_base
@@ -106,6 +106,23 @@ def open_conflicts(connection: Connection) -> list[Example]:
         }
         for row in newest
     ]
+
+
+def duplicates(connection: Connection) -> list[Example]:
+    """Guids that more than one live item has on hiTask, all of them, each with the items' ids."""
+    base, shown = sync_base.c, sync_base.c.missed == 0
+    renamed = select(base.remote_guid).where(base.remote_guid.is_not(None), shown)
+    own = base.remote_guid.is_(None) & base.guid.in_(renamed)
+    named = union_all(
+        renamed.with_only_columns(base.remote_guid.label("guid"), base.id),
+        select(base.guid, base.id).where(own, shown),
+    ).subquery()
+    several = select(named.c.guid).group_by(named.c.guid).having(func.count() > 1)
+    found: dict[str, list[int]] = {}
+    query = select(named.c.guid, named.c.id).where(named.c.guid.in_(several))
+    for guid, number in connection.execute(query.order_by(named.c.guid, named.c.id)):
+        found.setdefault(guid, []).append(number)
+    return [{"guid": guid, "ids": ids} for guid, ids in found.items()]
 
 
 def _change(connection: Connection, row: RowMapping) -> Example:

@@ -58,6 +58,7 @@ class Status:
         held_rows: some of the rows whose removal is held.
         held_deletes: some of the deletions that are held.
         discussions: items with comments, and how many of them have all of theirs in the mirror.
+        duplicates: guids that more than one item has on hiTask, each with the items' ids.
         conflicts_open: conflicts that nobody has settled.
         open_conflicts: the newest of those.
         conflicts: conflicts recorded in all.
@@ -97,6 +98,7 @@ class Status:
     held_rows: list[examples.Example] = field(default_factory=list)
     held_deletes: list[examples.Example] = field(default_factory=list)
     discussions: dict[str, int] = field(default_factory=lambda: {"read": 0, "total": 0})
+    duplicates: list[examples.Example] = field(default_factory=list)
     conflicts_open: int = 0
     open_conflicts: list[examples.Example] = field(default_factory=list)
     conflicts: int = 0
@@ -192,6 +194,7 @@ def _facts(connection: Connection, now: float) -> dict[str, Any]:
         "nothing_shown": memory.nothing_shown,
         "held_rows": examples.removals(connection, memory.held),
         "held_deletes": examples.changes_in(connection, "held"),
+        "duplicates": examples.duplicates(connection),
         "conflicts_open": records.open_conflicts(connection),
         "open_conflicts": examples.open_conflicts(connection),
         "conflicts": records.count_conflicts(connection),

@@ -14,6 +14,7 @@ import typer
 
 from hisync.cli.advice import Advice, in_words
 from hisync.cli.cleaning import one_line
+from hisync.cli.examples import EXAMPLES
 from hisync.cli.health import Status
 
 _ENDLESS: Final = 1_000_000
@@ -73,12 +74,22 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("last hour", _last_hour(status)),
         *(("server lacks", what) for what in status.lacks),
         *(("time zone", what) for what in _time_zone(status)),
+        *(("duplicates", what) for what in _duplicates(status)),
     ]
 
 
 def _time_zone(status: Status) -> Iterator[str]:
     if status.unknown_zone is not None:
         yield f"UTC, since the account's, {status.unknown_zone!r}, is none: set hitask.time_zone"
+
+
+def _duplicates(status: Status) -> Iterator[str]:
+    for one in status.duplicates[:EXAMPLES]:
+        ids = ", ".join(map(str, one["ids"]))
+        guid = one_line(one["guid"])
+        yield f"items {ids} have one guid on hiTask, {guid}; each has a row of its own here"
+    if more := len(status.duplicates[EXAMPLES:]):
+        yield f"{more} more guids"
 
 
 def _budget(status: Status) -> str:

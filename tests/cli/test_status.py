@@ -181,6 +181,45 @@ def test_removals_that_leave_nothing_are_held_for_that_reason(
     assert f"hisync sync --allow-removals {held} " in text
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_items_with_one_guid_are_named_as_long_as_they_are_there(
+    new_site: Callable[..., Site], known: bool
+) -> None:
+    site = new_site(5, traits=["repeated_guid=duplicates"])
+    if known:
+        site.run("sync")
+    ann = site.model.users[0]
+    first = next(item for item in site.model.items() if item.category == 1)
+    second = site.model.create(user=ann, guid=first.guid, title="twin")
+    third = site.model.create(user=ann, guid=first.guid, title="triplet")
+    ids = sorted((first.id, second.id, third.id))
+    for _ in range(2):
+        site.run("sync")
+        text = site.run("status").stdout
+        assert text.startswith("all is well")
+        listed = ", ".join(map(str, ids))
+        assert f"\nduplicates    items {listed} have one guid on hiTask, {first.guid}; each" in text
+    facts = json.loads(site.run("status", "--json").stdout)
+    assert facts["duplicates"] == [{"guid": first.guid, "ids": ids}]
+    for number in (second.id, third.id):
+        assert "duplicates" in site.run("status").stdout
+        site.sql("DELETE FROM tasks WHERE id = ?", number)
+        site.run("sync")
+        site.run("sync")
+    assert "duplicates" not in site.run("status").stdout
+
+
+def test_a_row_that_hitask_knows_by_another_guid_is_no_duplicate(
+    new_site: Callable[..., Site],
+) -> None:
+    site = new_site(5, traits=["keeps_guid=false"])
+    site.run("sync")
+    site.sql("INSERT INTO tasks (title) VALUES ('one'), ('two')")
+    site.run("sync")
+    assert site.sql("SELECT count(*) FROM sync_base WHERE remote_guid IS NOT NULL") == [(2,)]
+    assert json.loads(site.run("status", "--json").stdout)["duplicates"] == []
+
+
 def test_an_open_conflict_is_named(site: Site) -> None:
     site.run("sync")
     site.sql(
