@@ -2,13 +2,14 @@
 
 An entry has no request of its own: its item's total is what is sent. So a change of one ends when a
 total that it is part of has arrived, or is refused here, and taken back, if no total can carry it.
-Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`.
+Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`, `undo_entry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -161,22 +162,46 @@ def _why_read_only(now: Cells, before: Cells | None, log: Sequence[Change]) -> s
 def _undo(
     engine: Engine, connection: Connection, guid: str, now: Cells | None, before: Cells | None
 ) -> None:
-    """Make an entry what it was, and the total of its item with it."""
-    time_entries.restore_entry(connection, guid, before)
+    at, kept = engine.clock.now(), engine.rules.time_entries
+    undo_entry(connection, guid, now, before, reason="rejected", at=at, kept=kept)
+
+
+def undo_entry(
+    connection: Connection,
+    guid: str,
+    now: Cells | None,
+    before: Cells | None,
+    *,
+    reason: str,
+    at: datetime,
+    kept: bool,
+) -> None:
+    """Make an entry what it was, and the total of its item with it.
+
+    Args:
+        connection: a write transaction.
+        guid: the entry.
+        now: its cells, None if it is not there.
+        before: what they were, None for an entry that was not there: what it said is kept.
+        reason: why that one leaves.
+        at: the time, UTC.
+        kept: whether time entries are kept.
+    """
+    edited.restore_row(connection, time_entries.TABLE, guid, before)
     if before is None and now is not None:
         values = {c: v for c, v in now.items() if c != "guid" and v is not None}
-        gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
-        records.record_removed(connection, [gone], engine.clock.now())
+        gone = RemovedRow(time_entries.TABLE, guid, None, values, reason)
+        records.record_removed(connection, [gone], at)
     for cells, minutes in ((before, minutes_in(before)), (now, -minutes_in(now))):
         item = (cells or {}).get("item_guid")
-        if item is not None and minutes and not _is_put_back(engine, connection, str(item)):
+        if item is None or not minutes:
+            continue
+        if kept or not _is_put_back(connection, str(item)):
             time_entries.move_total(connection, str(item), minutes)
 
 
-def _is_put_back(engine: Engine, connection: Connection, item: str) -> bool:
+def _is_put_back(connection: Connection, item: str) -> bool:
     """Whether a total is hiTask's again already: without time entries, each pull makes it so."""
-    if engine.rules.time_entries:
-        return False
     base = bases.load_bases(connection, [item]).get(item)
     return base is not None and SPENT not in (base.dirty or {})
 
