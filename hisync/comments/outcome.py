@@ -23,6 +23,7 @@ from hisync.mirror import changes, comments, histories, intents, records
 from hisync.mirror.comments import LocalComment
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import RemovedRow
+from hisync.plan.checks import cells_said, read_only
 from hisync.plan.comments import Refuse, plan_comment
 from hisync.plan.proof import Ending, end_changes
 
@@ -42,12 +43,25 @@ def finish_post(
     carried, later = _split(connection, intent)
     local = comments.load_comments(connection, [intent.guid]).get(intent.guid)
     intents.forget_intents(connection, [intent.guid])
-    end(engine, connection, intent.guid, end_changes(carried, sent=True))
+    note = "; ".join(_not_taken(posted, carried)) or None
+    end(engine, connection, intent.guid, end_changes(carried, sent=True, note=note))
     if later and local is None:
         # Its number is nowhere but here: what people deleted meanwhile did not have it yet.
         _intend_delete(engine, connection, posted, later)
         return
     _settle(engine, connection, posted, local, later)
+
+
+def _not_taken(posted: Comment, carried: Sequence[Change]) -> list[str]:
+    """Notes on what a new comment says and hiTask alone sets, unless it is the same or nothing."""
+    cells = {c: cell for c, cell in cells_said(carried).items() if c in ("user_id", "time_create")}
+    given = comments.decode_comment(posted.guid, cells)
+    return [
+        read_only(column)
+        for column in cells
+        if column in given.unreadable
+        or getattr(given.comment, column) not in {None, getattr(posted, column)}
+    ]
 
 
 def finish_delete(

@@ -2,7 +2,8 @@
 
 Deciding needs no lock beside a running daemon: it is one write transaction, and the engine reads
 everything again in each of its own. Public: `Subject`, `choose`, `Decided`, `DecisionError`,
-`same_as_logged`, `shows_use`, `is_unused`, `decode_logged`, `IN_FLIGHT`.
+`undone_together`, `refuse_in_flight`, `along`, `same_as_logged`, `shows_use`, `is_unused`,
+`decode_logged`, `IN_FLIGHT`.
 """
 
 from __future__ import annotations
@@ -166,6 +167,39 @@ def _fault(seq: int, change: Change | None, refused: Mapping[str, str]) -> str:
     if change is None:
         return f"there is no change {seq}: see `hisync changes list --all`"
     return f"change {seq} is {change.state}: {refused[change.state]}"
+
+
+def undone_together(shown: Sequence[Change], change: Change) -> list[Change]:
+    """Those of a row's changes that are undone with an insert or a delete: what came on top of it.
+
+    A REPLACE deletes a row and puts it in again: its insert is undone with its delete.
+    """
+    start = change
+    if change.op == "insert":
+        whole = [c for c in shown if c.seq < change.seq and c.op != "update"]
+        if whole and whole[-1].op == "delete":
+            start = whole[-1]
+    return [c for c in shown if c.seq >= start.seq]
+
+
+def refuse_in_flight(change: Change, ended: Iterable[Change]) -> None:
+    """See that nothing of what has to be undone with a change is on its way.
+
+    Raises:
+        DecisionError: if something is.
+    """
+    for on_its_way in (c for c in ended if c.state in IN_FLIGHT):
+        what = IN_FLIGHT[on_its_way.state]
+        raise DecisionError(
+            f"change {change.seq} can't be taken back: change {on_its_way.seq} of the same row "
+            f"{what}: wait for the next cycle"
+        )
+
+
+def along(change: Change, ended: Iterable[Change]) -> str:
+    """What else has ended with a change, for people."""
+    others = [str(c.seq) for c in ended if c.seq != change.seq]
+    return f" with {', '.join(others)} of the same row" if others else ""
 
 
 def same_as_logged(field: Field, value: Value, logged: Collection[Any], all_day: bool) -> bool:

@@ -2,12 +2,13 @@
 
 What a waiting change wrote goes back to what it would be without it: to hiTask's value, to that
 of an earlier edit that still waits, or it stays where a later edit stands on top. A row that was
-deleted or put in is taken back whole. Public: `discard_changes`.
+deleted or put in is taken back whole. Comments and time entries have a module of their own for
+that, `taking_back`. Public: `discard_changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
@@ -18,15 +19,18 @@ from hisync.comment import COMMENTS
 from hisync.deciding.decisions import (
     IN_FLIGHT,
     Decided,
-    DecisionError,
     Subject,
+    along,
     choose,
     decode_logged,
+    refuse_in_flight,
     same_as_logged,
+    undone_together,
 )
+from hisync.deciding.taking_back import take_back, take_out_comment
 from hisync.items import SPENT, TABLES, FieldType, Value, Values, as_set, fields_of, same_value
 from hisync.mirror import base as bases
-from hisync.mirror import changes, edited, records, rows, state
+from hisync.mirror import changes, records, rows, state
 from hisync.mirror.base import Base
 from hisync.mirror.cells import UnreadableCellError
 from hisync.mirror.records import RemovedRow
@@ -57,14 +61,14 @@ def discard_changes(mirror: Mirror, seqs: Sequence[int] | None, now: datetime) -
         return [
             Decided(change.seq, True, "discarded, with the rest of its row")
             if change.state == "discarded"
-            else _discard(subject, change)
+            else _discard(subject, change, seqs or ())
             for subject, change in choose(connection, seqs, now, _REFUSED)
         ]
 
 
-def _discard(subject: Subject, change: Change) -> Decided:
+def _discard(subject: Subject, change: Change, chosen: Collection[int]) -> Decided:
     if subject.table not in TABLES:
-        return _unsay(subject, change)
+        return _unsay(subject, change, chosen)
     base, local = subject.base, subject.local
     if change.op == "update" and local is not None and _stands_alone(subject, change):
         return _take_out(subject, change, local, [change])
@@ -91,14 +95,13 @@ def _stands_alone(subject: Subject, change: Change) -> bool:
     return subject.item is None and all(c.seq == change.seq for c in open_)
 
 
-def _unsay(subject: Subject, change: Change) -> Decided:
-    """A comment or a time entry: what was refused is given up; what waits, SQL takes back."""
+def _unsay(subject: Subject, change: Change, chosen: Collection[int]) -> Decided:
+    """A comment or a time entry: what was refused is given up, what waits is taken back."""
     if change.state != "rejected":
-        why = "take it back in SQL: delete the row, or write what it was"
-        return Decided(change.seq, False, f"stays {change.state}: {why}")
+        return take_back(subject, change, chosen)
     # A refused entry is out already; a comment may have the same key.
     if change.op == "insert" and subject.table == COMMENTS and not subject.unfinished:
-        edited.take_out_unsent(subject.connection, subject.guid)
+        take_out_comment(subject)
     subject.discard([change])
     return Decided(change.seq, True, "discarded")
 
@@ -204,28 +207,14 @@ def _take_back_row(
         subject.discard([change])
         return Decided(change.seq, True, "discarded: the row stays, as hiTask has brought it back")
     moved = local is not None and shown[-1].op == "delete"  # put in there, deleted here: one act
-    start = shown[0] if moved else _start(shown, change)
-    ended = [c for c in shown if c.seq >= start.seq]
-    for on_its_way in (c for c in ended if c.state in IN_FLIGHT):
-        what = IN_FLIGHT[on_its_way.state]
-        raise DecisionError(
-            f"change {change.seq} can't be taken back: change {on_its_way.seq} of the same row "
-            f"{what}: wait for the next cycle"
-        )
+    ended = shown if moved else undone_together(shown, change)
+    refuse_in_flight(change, ended)
+    start = ended[0]
     if base is None and start.op == "insert":
         return _take_out(subject, change, local, ended)
     _put_back(subject, start, [c for c in shown if c.seq < start.seq], base, local)
     subject.discard(ended)
-    return Decided(change.seq, True, f"discarded{_along(change, ended)}: the row is back")
-
-
-def _start(shown: Sequence[Change], change: Change) -> Change:
-    """The first of what has to be undone together: a REPLACE deletes a row and puts it in again."""
-    if change.op == "insert":
-        whole = [c for c in shown if c.seq < change.seq and c.op != "update"]
-        if whole and whole[-1].op == "delete":
-            return whole[-1]
-    return change
+    return Decided(change.seq, True, f"discarded{along(change, ended)}: the row is back")
 
 
 def _put_back(
@@ -269,7 +258,7 @@ def _take_out(
         records.record_removed(subject.connection, [last], subject.now)
         rows.delete_rows(subject.connection, subject.table, [subject.guid])
     subject.discard(ended)
-    text = f"discarded{_along(change, ended)}: the row is kept in removed_rows"
+    text = f"discarded{along(change, ended)}: the row is kept in removed_rows"
     children = rows.children_of(subject.connection, [subject.guid]).get(subject.guid, [])
     if children:
         text += (
@@ -282,8 +271,3 @@ def _take_out(
 def _legible(cell: Any) -> Any:
     """What a client wrote, by its bytes where it is no text."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
-
-
-def _along(change: Change, ended: Sequence[Change]) -> str:
-    others = [str(c.seq) for c in ended if c.seq != change.seq]
-    return f" with {', '.join(others)} of the same row" if others else ""

@@ -1,8 +1,8 @@
 """Time entries as the engine reads and writes them, and the totals that they add up to.
 
 Public: `Entry`, `load_entries`, `load_ledger`, `of_any`, `of_item`, `insert_entries`,
-`restore_entry`, `set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`,
-`counted`, `counted_total`, `before_changes`, `read_day`, `literal_or`, `TABLE`, `Cells`.
+`set_entry`, `sums`, `unsettled`, `unsettled_guids`, `Unsettled`, `move_total`, `counted`,
+`counted_total`, `before_changes`, `read_day`, `literal_or`, `TABLE`, `Cells`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from sqlalchemy import (
     Select,
     Text,
     cast,
-    delete,
     func,
     insert,
     literal,
@@ -167,18 +166,6 @@ def set_entry(connection: Connection, guid: str, cells: Cells) -> None:
     if cells:
         raw = {c: literal_or(value) for c, value in cells.items()}
         connection.execute(update(time_entries).where(time_entries.c.guid == guid).values(raw))
-
-
-def restore_entry(connection: Connection, guid: str, before: Cells | None) -> None:
-    """Make an entry what it was; None takes it out. People's own columns stay as they are."""
-    own = time_entries.c.guid == guid
-    if before is None:
-        connection.execute(delete(time_entries).where(own))
-        return
-    columns = (c.name for c in time_entries.c if c.name != "guid")
-    cells = {column: literal_or(before.get(column)) for column in columns}
-    if not connection.execute(update(time_entries).where(own).values(cells)).rowcount:
-        connection.execute(insert(time_entries).values(guid=guid, **cells))
 
 
 def literal_or(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -36,6 +37,7 @@ class Arrival:
         unsent: the columns that still have to be sent after merging.
         direct: whether the item is the answer to the write itself.
         spent: whether a total of time entries that was sent is part of what hiTask has.
+        other_id: what the row said its number is, if that is another one.
     """
 
     intent: Intent
@@ -45,6 +47,7 @@ class Arrival:
     unsent: Collection[str]
     direct: bool
     spent: bool = False
+    other_id: Any = None
 
 
 def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> None:
@@ -61,9 +64,7 @@ def finish_write(engine: Engine, connection: Connection, arrival: Arrival) -> No
         if intent.op == "create":
             notes += _not_taken(connection, arrival, carried)
         note = "; ".join(notes) or None
-        for ending in end_changes(carried, unsent=waiting, refused=refused, sent=True):
-            error = ending.error or (note if ending.state == "done" else None)
-            endings.append(Ending(ending.seq, ending.state, error))
+        endings = end_changes(carried, unsent=waiting, refused=refused, sent=True, note=note)
     now = engine.clock.now()
     end(engine, connection, intent.guid, endings)
     left = {change.seq for change in carried} - {ending.seq for ending in endings}
@@ -127,7 +128,7 @@ def _verify(arrival: Arrival) -> tuple[dict[str, str], list[str]]:
 def _not_taken(connection: Connection, arrival: Arrival, carried: Iterable[Change]) -> list[str]:
     """Notes on what a new row says and hiTask alone sets, unless it is the same or nothing."""
     fields = fields_of(arrival.intent.table)
-    notes = []
+    notes = [] if arrival.other_id is None else [read_only("id")]
     for column, cell in read_only_cells(arrival.intent.table, carried).items():
         field = fields[column]
         with suppress(UnreadableCellError):

@@ -1,6 +1,7 @@
 """What hiTask will not take, found without spending a request. Pure.
 
-Public: `Neighbours`, `Refusal`, `check`, `refused_edits`, `read_only_cells`, `read_only`.
+Public: `Neighbours`, `Refusal`, `check`, `refused_edits`, `cells_said`, `read_only_cells`,
+`read_only`.
 """
 
 from __future__ import annotations
@@ -111,12 +112,18 @@ def refused_edits(
     return refused
 
 
-def read_only_cells(table: str, changes: Iterable[Change]) -> dict[str, Any]:
-    """What a new row says in the end of columns that hiTask alone sets, by column."""
+def cells_said(changes: Iterable[Change]) -> dict[str, Any]:
+    """What a new row says in the end, by column."""
     said: dict[str, Any] = {}
     for change in changes:
         said = said if change.op == "update" else {}
         said |= change.new_values
+    return said
+
+
+def read_only_cells(table: str, changes: Iterable[Change]) -> dict[str, Any]:
+    """What a new row says in the end of columns that hiTask alone sets, by column."""
+    said = cells_said(changes)
     return {c: said[c] for c, f in fields_of(table).items() if c in said and f.hitasks_own}
 
 

@@ -147,6 +147,7 @@ def end_changes(
     unsent: Collection[str] = (),
     refused: Mapping[str, str] | None = None,
     sent: bool = False,
+    note: str | None = None,
 ) -> list[Ending]:
     """How the changes of one row end; those with something left to send are not among them.
 
@@ -156,6 +157,7 @@ def end_changes(
         refused: the reason, by column, why hiTask's value came back.
         sent: whether the rest went out just now: the last one is done, the others merged into
             it. Otherwise they cancelled out, or hiTask had the same already.
+        note: what there is to say of one that is done.
     """
     changes = list(changes)
     endings = refused_by_column(changes, refused or {})
@@ -167,5 +169,5 @@ def end_changes(
     ]
     for change in over:
         done = sent and change is over[-1]
-        endings.append(Ending(change.seq, "done" if done else "merged"))
+        endings.append(Ending(change.seq, "done", note) if done else Ending(change.seq, "merged"))
     return endings

@@ -98,7 +98,9 @@ def merge_row(
         settled = _agreed(shown, log) - unsent - local.unreadable.keys()
         view.writes.set(table, shown.guid, {c: shown.values[c] for c in settled})
     if intent is not None:
-        arrival = Arrival(intent, before, shown.values, log, unsent, direct, spent)
+        # What the log does not say, the row does, until the item's own number is in it.
+        other = local.id if local is not None and local.id != shown.item.id else None
+        arrival = Arrival(intent, before, shown.values, log, unsent, direct, spent, other)
         finish_write(engine, connection, arrival)
 
 

@@ -2,13 +2,14 @@
 
 An entry has no request of its own: its item's total is what is sent. So a change of one ends when a
 total that it is part of has arrived, or is refused here, and taken back, if no total can carry it.
-Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`.
+Public: `check_entries`, `carried_entries`, `finish_entries`, `reject_entries`, `undo_entry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -20,10 +21,11 @@ from hisync.engine import Engine
 from hisync.items import MOST_MINUTES, SPENT, derived_guid, fields_of
 from hisync.mirror import base as bases
 from hisync.mirror import changes, edited, intents, records, rows, state, time_entries
-from hisync.mirror.cells import stored_date
+from hisync.mirror.cells import UnreadableCellError, decode_cell, stored_date
 from hisync.mirror.intents import Intent
 from hisync.mirror.records import RemovedRow
 from hisync.mirror.time_entries import Cells, before_changes
+from hisync.plan.checks import cells_said
 from hisync.plan.proof import end_changes
 from hisync.timekeeping.ledger import (
     added_minutes,
@@ -36,6 +38,7 @@ from hisync.timekeeping.ledger import (
 
 _READ_ONLY: Final = ("source", "time_create")
 _WIRE: Final = fields_of("tasks")[SPENT].wire
+_CREATED: Final = fields_of("tasks")["time_create"]
 _NOT_THERE_YET: Final = "its item is not on hiTask yet"
 
 
@@ -155,28 +158,56 @@ def _why_read_only(now: Cells, before: Cells | None, log: Sequence[Change]) -> s
     if before is None or any(change.op == "insert" for change in log):
         return None  # a REPLACE says nothing of what it leaves out
     written = [column for column in _READ_ONLY if now[column] != before.get(column)]
-    return f"{written[0]} is read-only: only hisync sets it" if written else None
+    return _own(written[0]) if written else None
+
+
+def _own(column: str) -> str:
+    return f"{column} is read-only: only hisync sets it"
 
 
 def _undo(
     engine: Engine, connection: Connection, guid: str, now: Cells | None, before: Cells | None
 ) -> None:
-    """Make an entry what it was, and the total of its item with it."""
-    time_entries.restore_entry(connection, guid, before)
+    at, kept = engine.clock.now(), engine.rules.time_entries
+    undo_entry(connection, guid, now, before, reason="rejected", at=at, kept=kept)
+
+
+def undo_entry(
+    connection: Connection,
+    guid: str,
+    now: Cells | None,
+    before: Cells | None,
+    *,
+    reason: str,
+    at: datetime,
+    kept: bool,
+) -> None:
+    """Make an entry what it was, and the total of its item with it.
+
+    Args:
+        connection: a write transaction.
+        guid: the entry.
+        now: its cells, None if it is not there.
+        before: what they were, None for an entry that was not there: what it said is kept.
+        reason: why that one leaves.
+        at: the time, UTC.
+        kept: whether time entries are kept.
+    """
+    edited.restore_row(connection, time_entries.TABLE, guid, before)
     if before is None and now is not None:
         values = {c: v for c, v in now.items() if c != "guid" and v is not None}
-        gone = RemovedRow(time_entries.TABLE, guid, None, values, "rejected")
-        records.record_removed(connection, [gone], engine.clock.now())
+        gone = RemovedRow(time_entries.TABLE, guid, None, values, reason)
+        records.record_removed(connection, [gone], at)
     for cells, minutes in ((before, minutes_in(before)), (now, -minutes_in(now))):
         item = (cells or {}).get("item_guid")
-        if item is not None and minutes and not _is_put_back(engine, connection, str(item)):
+        if item is None or not minutes:
+            continue
+        if kept or not _is_put_back(connection, str(item)):
             time_entries.move_total(connection, str(item), minutes)
 
 
-def _is_put_back(engine: Engine, connection: Connection, item: str) -> bool:
+def _is_put_back(connection: Connection, item: str) -> bool:
     """Whether a total is hiTask's again already: without time entries, each pull makes it so."""
-    if engine.rules.time_entries:
-        return False
     base = bases.load_bases(connection, [item]).get(item)
     return base is not None and SPENT not in (base.dirty or {})
 
@@ -206,7 +237,10 @@ def _left_out(
     before: Cells | None,
     log: Sequence[Change],
 ) -> dict[str, Any]:
-    """What a new entry says nothing of, and its source; a REPLACE leaves what was there."""
+    """What a new entry says nothing of, or nothing that can be read, and its source.
+
+    A REPLACE leaves what was there.
+    """
     memory = state.load(connection)
     written = log[-1].changed_at
     usual = {
@@ -216,6 +250,8 @@ def _left_out(
         **{column: cell for column, cell in (before or {}).items() if cell is not None},
     }
     left_out = {c: usual[c] for c in ("user_id", "spent_on", "time_create") if now[c] is None}
+    if _why_no_moment(now["time_create"]):
+        left_out["time_create"] = usual["time_create"]
     return {**left_out, "source": usual.get("source", "local")}
 
 
@@ -288,9 +324,33 @@ def finish_entries(engine: Engine, connection: Connection, log: Iterable[Change]
 def _finish(
     engine: Engine, connection: Connection, guid: str, log: Sequence[Change], *, sent: bool
 ) -> None:
-    end(engine, connection, guid, end_changes(log, sent=sent))
+    note = "; ".join(_not_taken(connection, guid, log)) or None
+    end(engine, connection, guid, end_changes(log, sent=sent, note=note))
     if engine.rules.time_entry_comments and log[0].op == "insert":
         _post_note(connection, guid)
+
+
+def _not_taken(connection: Connection, guid: str, log: Sequence[Change]) -> list[str]:
+    """Notes on what a new entry says of its source and its time, and is set otherwise."""
+    if not any(change.op == "insert" for change in log):
+        return []
+    said, notes = cells_said(log), []
+    if said.get("source") is not None:
+        now = time_entries.load_entries(connection, [guid]).get(guid)
+        if now is not None and now["source"] != said["source"]:
+            notes.append(_own("source"))
+    if why := _why_no_moment(said.get("time_create")):
+        notes.append(why)
+    return notes
+
+
+def _why_no_moment(cell: Any) -> str | None:
+    """Why a cell of `time_create` can't be read, None if it can."""
+    try:
+        decode_cell(_CREATED, cell)
+    except UnreadableCellError as error:
+        return str(error)
+    return None
 
 
 def _post_note(connection: Connection, guid: str) -> None:

@@ -103,6 +103,21 @@ def test_a_waiting_change_is_taken_back(site: Site) -> None:
     assert "pushed 0 changes" in site.run("sync").stdout
 
 
+def test_a_waiting_comment_and_time_entry_are_taken_back(site: Site) -> None:
+    site.run("sync")
+    tables = ("comments", "time_entries", "tasks")
+    before = [site.sql(f"SELECT * FROM {table}") for table in tables]
+    site.sql("INSERT INTO comments (item_guid, message) VALUES (?, 'no')", guid(site))
+    site.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 5)", guid(site))
+    newest = int(site.sql("SELECT max(seq) FROM change_log")[0][0])
+    done = site.run("changes", "discard", str(newest - 1), str(newest))
+    kept = "discarded: the row is kept in removed_rows"
+    lines = [f"change {seq}: {kept}" for seq in (newest - 1, newest)]
+    assert (done.returncode, done.stdout.splitlines()) == (0, lines)
+    assert "pushed 0 changes" in site.run("sync").stdout
+    assert [site.sql(f"SELECT * FROM {table}") for table in tables] == before
+
+
 @pytest.mark.parametrize("command", ["retry", "discard"])
 def test_nothing_or_too_much_chosen_is_a_usage_error(site: Site, command: str) -> None:
     site.run("sync")

@@ -247,6 +247,40 @@ def test_what_is_said_cannot_be_changed(talk: World, change: str, why: str) -> N
     agree(talk)
 
 
+@pytest.mark.parametrize("lost", ["", "drop_before", "drop_after"])
+def test_who_and_when_of_a_new_comment_are_named_where_hitask_sets_them_otherwise(
+    talk: World, lost: str
+) -> None:
+    if lost:
+        talk.service.faults.add(f"POST /item/comment:{lost}:1")
+    columns = "guid, item_guid, message, user_id, time_create"
+    me = talk.service.model.user(ME).id
+    for guid, user, at in ((GUID, 3, "2020-01-01"), (OTHER, me, None)):
+        values = (guid, ITEM, f"as {user}", user, at)
+        talk.sql(f"INSERT INTO comments ({columns}) VALUES (?, ?, ?, ?, ?)", *values)
+    for _ in range(4):
+        talk.sync()
+    query = "SELECT state, error FROM change_log WHERE row_guid = ?"
+    assert talk.one(query, GUID) == {
+        "state": "done",
+        "error": "user_id is read-only: only hiTask sets it; "
+        "time_create is read-only: only hiTask sets it",
+    }
+    assert talk.one(query, OTHER) == {"state": "done", "error": None}
+    agree(talk)
+
+
+@pytest.mark.sqlite_only
+def test_a_moment_of_a_new_comment_that_is_none_is_named(talk: World) -> None:
+    say(talk, "hi")
+    talk.sql("UPDATE comments SET time_create = 'soon' WHERE guid = ?", GUID)
+    talk.sync()
+    talk.sync()
+    query = "SELECT error FROM change_log WHERE row_guid = ? AND state = 'done'"
+    assert talk.one(query, GUID) == {"error": "time_create is read-only: only hiTask sets it"}
+    agree(talk)
+
+
 @pytest.mark.parametrize(("text", "state"), [("said", "merged"), ("other", "rejected")])
 def test_a_replace_is_what_it_does_to_the_row(talk: World, text: str, state: str) -> None:
     said(talk)

@@ -64,18 +64,6 @@ def test_a_refused_one_is_given_up(world: World, table: str) -> None:
     adds_up(world)
 
 
-@pytest.mark.parametrize("table", ["comments", "time_entries"])
-def test_one_that_waits_is_left_to_sql(world: World, table: str) -> None:
-    column, value = ("message", "hi") if table == "comments" else ("minutes", 5)
-    task(world)
-    world.sql(
-        f"INSERT INTO {table} (guid, item_guid, {column}) VALUES (?, ?, ?)", ENTRY, TASK, value
-    )
-    seq = world.one("SELECT max(seq) AS seq FROM change_log")["seq"]
-    (told,) = discard_changes(world.engine.mirror, [seq], world.engine.clock.now())
-    assert (told.done, "in SQL" in told.text) == (False, True)
-
-
 def test_a_refused_comment_that_was_mended_is_not_said_twice(world: World) -> None:
     talk.make_item(world)
     talk.say(world, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -375,4 +376,33 @@ def test_a_note_that_is_no_text_stops_nothing(world: World, note: str, *, posted
     assert states(world)[1:] == [("update", "rejected"), ("insert", "done")]
     kept = world.one(f"SELECT note = {note} AS same FROM time_entries WHERE guid = ?", ENTRY)
     assert kept["same"]
+    adds_up(world)
+
+
+@pytest.mark.parametrize("minutes", [45, 0])
+def test_what_a_new_entry_can_not_say_of_itself_is_named(world: World, minutes: int) -> None:
+    task(world)
+    no_date = "infinity" if world.backend == "postgresql" else "soon"
+    written = {ENTRY: ("observed", no_date), OTHER: ("local", "2020-01-01 10:00")}
+    for guid, (source, at) in written.items():
+        world.sql(
+            "INSERT INTO time_entries (guid, item_guid, minutes, source, time_create)"
+            " VALUES (?, ?, ?, ?, ?)",
+            *(guid, TASK, minutes, source, at),
+        )
+    world.sync()
+    query = (
+        "SELECT source, CAST(time_create AS TEXT) AS at, state, error FROM time_entries"
+        " JOIN change_log ON row_guid = guid WHERE guid = ?"
+    )
+    wrong, right = world.one(query, ENTRY), world.one(query, OTHER)
+    # Of several that one total carries, each has a note of its own.
+    assert (wrong["source"], wrong["state"]) == ("local", "done")
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:", wrong["at"])
+    assert wrong["error"].startswith(
+        "source is read-only: only hisync sets it; "
+        f"time_create = '{no_date}' can't be read: give YYYY-MM-DD"
+    )
+    assert right["at"].startswith("2020-01-01 10:00")
+    assert (right["source"], right["state"], right["error"]) == ("local", "done", None)
     adds_up(world)

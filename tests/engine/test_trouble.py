@@ -511,6 +511,22 @@ def test_a_new_rows_read_only_cells_are_named_where_hitask_has_another_value(wor
     assert found == {"version": 1, "time_spent_minutes": None}
 
 
+@pytest.mark.parametrize("lost", ["", "drop_before", "drop_after"])
+def test_a_number_that_a_new_row_gave_itself_is_named(world: World, lost: str) -> None:
+    """The log leaves it out, so the row tells, whichever answer shows the item."""
+    if lost:
+        world.service.faults.add(f"POST /item:{lost}:1")
+    world.sql("INSERT INTO tasks (id, title) VALUES (77, 'own id'), (NULL, 'none')")
+    for _ in range(3):
+        world.sync()
+    own, none = world.sql("SELECT state, error FROM change_log ORDER BY seq")
+    assert own == {"state": "done", "error": "id is read-only: only hiTask sets it"}
+    assert none == {"state": "done", "error": None}
+    assert world.sql("SELECT 1 FROM tasks WHERE id IS NULL OR id = 77") == []
+    world.sync()
+    assert titles(world)["own id"] == 1
+
+
 def test_the_total_of_a_new_rows_own_entries_is_nothing_that_was_not_taken(world: World) -> None:
     insert(world)
     world.sql("INSERT INTO time_entries (item_guid, minutes) VALUES (?, 45)", GUID)
