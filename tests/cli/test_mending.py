@@ -13,6 +13,9 @@ import pytest
 from hisync.sandbox import PASSWORD, Fault
 from tests.cli.conftest import Site, until
 
+BOTH = True
+
+
 pytestmark = pytest.mark.slow
 
 
@@ -59,6 +62,7 @@ def test_verify_finds_nothing_in_a_fresh_mirror(site: Site) -> None:
     assert done.stdout == "compared 30 rows here with 30 items there\nno differences\n"
 
 
+@pytest.mark.sqlite_only  # writes behind SQLite's triggers
 def test_verify_says_what_differs_and_how_to_mend_it(site: Site) -> None:
     guid, number, title = drifted(site)
     other = tasks(site)[1]
@@ -93,6 +97,7 @@ def test_verify_says_what_differs_and_how_to_mend_it(site: Site) -> None:
     assert [(row["field"], row["local_value"]) for row in listed] == [("title", "missed")]
 
 
+@pytest.mark.sqlite_only  # writes behind SQLite's triggers
 def test_a_value_that_drifted_can_be_taken_after_all(site: Site) -> None:
     _, number, _ = drifted(site)
     site.run("verify", "--repair")
@@ -102,6 +107,7 @@ def test_a_value_that_drifted_can_be_taken_after_all(site: Site) -> None:
     assert site.run("verify").returncode == 0
 
 
+@pytest.mark.sqlite_only  # writes behind SQLite's triggers
 def test_verify_as_json(site: Site) -> None:
     guid, _, title = drifted(site)
     number = tasks(site)[1][1]
@@ -130,6 +136,7 @@ def test_verify_as_json(site: Site) -> None:
     assert json.loads(site.run("verify", "--json").stdout)["differences"] == 0
 
 
+@pytest.mark.sqlite_only  # writes behind SQLite's triggers
 def test_many_differences_are_cut_short(new_site: Callable[..., Site]) -> None:
     site = new_site(items=60)
     site.run("sync")
@@ -159,6 +166,7 @@ def test_beside_a_daemon_both_wait(site: Site) -> None:
         assert (done.returncode, str(daemon.pid) in done.stderr) == (75, True)
 
 
+@pytest.mark.sqlite_only  # a server's database may be there without a mirror
 def test_without_a_mirror_nothing_is_made(site: Site) -> None:
     for command in (["verify"], ["restore", "x"]):
         done = site.run(*command)
