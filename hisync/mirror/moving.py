@@ -8,7 +8,6 @@ two can be worked on, and the same command again goes on from there. Public: `mo
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,9 +74,10 @@ def move_mirror(
     with _named(target):
         try:
             target.acquire(to_move=True)
-        except LockedError as error:
-            if error.pid != os.getpid():
-                raise
+        except LockedError:
+            with target.reading() as connection:
+                if state.load(connection) != memory:
+                    raise
             raise _itself(target) from None  # by another of its server's names
     moved = _finished_before(target, memory) if memory.moved_to else _copy(source, target, tell)
     _release(target)
