@@ -154,7 +154,7 @@ _COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
             "rejected or discarded."
         ),
         "attempts": "How often it was sent.",
-        "error": "Why it was rejected, or what it waits for.",
+        "error": "Why it was rejected, what it waits for, or what hiTask took otherwise.",
         "finished_at": "Null while it is not at its end.",
     },
     "conflicts": {
