@@ -45,7 +45,7 @@ def keep_started() -> None:
 
     In a process that was not spared its start, which is not ours alone, it does nothing.
     """
-    if gc.get_threshold() == _STARTING:
+    if gc.get_threshold()[0] == _STARTING[0]:  # not every Python keeps the others
         gc.freeze()
         gc.set_threshold(*_STARTED)
 

@@ -7,7 +7,7 @@ be made a second time. So it is recognised by what was sent. Public: `adopt`, `l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -32,9 +32,7 @@ def adopt(
 
     By a guid in other letters, by the number that hiTask answered, or by what was sent: then only
     what is new to the mirror, was made by this account since the request, and has every value that
-    was sent is taken for the outcome of a create; each create for one item. A service may make
-    something else of what is sent, tags in small letters say: so what is left is known by title and
-    place, where just one item can be meant.
+    was sent is taken for the outcome of a create; each create for one item.
     """
     created = [intent for intent in pending.values() if intent.op == "create"]
     shown = {item.guid for item in items} if created else set()
@@ -55,15 +53,14 @@ def adopt(
     known |= former_guids(connection, [item.id for item in items if item.id not in known]).keys()
     strangers = sorted((item for item in items if item.id not in known), key=lambda one: one.id)
     parents = bases.load_bases(connection, (str(i.sent.get("parent_guid") or "") for i in lost))
-    for is_it, alone in ((_is_outcome, False), (_is_alike, True)):
-        for intent in lost:
-            if intent.guid in adopted.values() or numbers[intent.guid] is not None:
-                continue
-            parent = parents.get(intent.sent.get("parent_guid") or "")
-            free = (item for item in strangers if item.id not in adopted)
-            found = [item for item in free if is_it(intent, parent, item, memory.account_id)]
-            if found and not (alone and found[1:]):
-                adopted[found[0].id] = intent.guid
+    for intent in lost:
+        if intent.guid in adopted.values() or numbers[intent.guid] is not None:
+            continue
+        parent = parents.get(intent.sent.get("parent_guid") or "")
+        free = (item for item in strangers if item.id not in adopted)
+        match = _first_match(intent, parent, free, memory.account_id)
+        if match is not None:
+            adopted[match.id] = intent.guid
     return adopted
 
 
@@ -74,6 +71,12 @@ def learn_guid_habit(connection: Connection, intent: Intent, item: Item) -> None
         state.save(connection, keeps_guid=keeps)
 
 
+def _first_match(
+    intent: Intent, parent: Base | None, items: Iterable[Item], account: int | None
+) -> Item | None:
+    return next((item for item in items if _is_outcome(intent, parent, item, account)), None)
+
+
 def _is_outcome(intent: Intent, parent: Base | None, item: Item, account: int | None) -> bool:
     made = item.values.get("time_create")
     if item.table != intent.table or item.values.get("owner_id") not in {account, None}:
@@ -81,27 +84,10 @@ def _is_outcome(intent: Intent, parent: Base | None, item: Item, account: int | 
     if made is not None and made < intent.started_at - CLOCK_SLACK:
         return False
     return _same_parent(intent, parent, item) and all(
-        _arrived(intent, item, column) for column in intent.sent.keys() - {"parent_guid"}
+        arrived_as(fields_of(intent.table)[column], value, item.values.get(column))
+        for column, value in intent.sent.items()
+        if column != "parent_guid"
     )
-
-
-def _is_alike(intent: Intent, parent: Base | None, item: Item, account: int | None) -> bool:
-    made, owner = item.values.get("time_create"), item.values.get("owner_id")
-    return (
-        item.table == intent.table
-        and owner is not None
-        and owner == account
-        and made is not None
-        and made >= intent.started_at - CLOCK_SLACK
-        and _same_parent(intent, parent, item)
-        and bool(intent.sent.get("title"))
-        and _arrived(intent, item, "title")
-    )
-
-
-def _arrived(intent: Intent, item: Item, column: str) -> bool:
-    field = fields_of(intent.table)[column]
-    return arrived_as(field, intent.sent[column], item.values.get(column))
 
 
 def _same_parent(intent: Intent, parent: Base | None, item: Item) -> bool:

@@ -51,57 +51,26 @@ def test_a_create_with_a_lost_answer_is_known_by_what_was_sent(
     assert titled(world, "newer") == [number]
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["habit_known", "first"])
-def test_a_create_of_which_the_server_makes_something_else_is_known_by_its_title(
-    new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, known: bool
+@pytest.mark.parametrize("traits", [[], IGNORES_GUIDS], ids=["keeps_guids", "ignores_guids"])
+def test_an_item_of_the_same_title_is_not_taken_for_a_create(
+    new_world: MakeWorld, traits: list[str]
 ) -> None:
-    world = new_world(items=5, traits=IGNORES_GUIDS)
-    read = endpoints_items._values
-
-    def in_small_letters(call: Any) -> dict[str, object]:
-        values = read(call)
-        return values | {"tags": str(values["tags"]).lower()} if "tags" in values else values
-
-    monkeypatch.setattr(endpoints_items, "_values", in_small_letters)
+    """Someone types in by hand what did not arrive: two items are better than half of one."""
+    world = new_world(items=5, traits=traits)
     world.sync()
-    if known:
-        world.sql("INSERT INTO tasks (title) VALUES ('the first teaches that guids are not kept')")
-        world.sync()
-    world.sql("INSERT INTO tasks (guid, title, tags) VALUES (?, 'new', '[\"B\", \"a\"]')", GUID)
-    world.service.faults.add("POST /item:drop_after:1")
-    for _ in range(3):
-        world.sync()
-    (number,) = titled(world, "new")
-    assert world.sql("SELECT guid, id, tags FROM tasks WHERE title = 'new'") == [
-        {"guid": GUID, "id": number, "tags": '["b","a"]'}
-    ]
-    assert world.sync().waiting == {}
-
-
-def test_one_of_two_items_of_its_title_is_not_taken_for_a_create(
-    new_world: MakeWorld,
-) -> None:
-    world = new_world(items=5, traits=IGNORES_GUIDS)
-    world.sync()
-    world.sql("INSERT INTO tasks (guid, title, priority) VALUES (?, 'new', 20000)", GUID)
+    world.sql("INSERT INTO tasks (guid, title, message) VALUES (?, 'new', 'mine')", GUID)
     world.service.faults.add("POST /item:drop_before:1")
     model = world.service.model
-
-    def make_two() -> None:
-        for priority in (1000, 2000):
-            model.create(user=model.user(LOGIN), title="new", priority=priority)
-
-    at_request(world, "send_create", make_two)
-    world.sync()
-    world.sync()
-    assert len(titled(world, "new")) == 3
-    assert len(world.sql("SELECT guid FROM tasks WHERE title = 'new'")) == 3
-
-
-def unrecognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of what was sent tells."""
-    for tell in ("_is_outcome", "_is_alike"):
-        monkeypatch.setattr(adoption, tell, lambda *_: False)
+    by_hand = {"title": "new", "message": "by hand"}
+    at_request(world, "send_create", lambda: model.create(user=model.user(LOGIN), **by_hand))
+    for _ in range(3):
+        world.sync()
+    assert {item.get("message") for item in model.items() if item.title == "new"} == {
+        "mine",
+        "by hand",
+    }
+    rows = world.sql("SELECT message FROM tasks WHERE title = 'new' ORDER BY 1")
+    assert [row["message"] for row in rows] == ["by hand", "mine"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +113,7 @@ def test_a_row_that_was_created_has_the_cells_that_a_pull_would_have_written(
 
 def make_unlike(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
     """The server makes something else of what is sent, a number added to each alert say."""
-    unrecognised(monkeypatch)
+    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
     monkeypatch.setattr(
         endpoints_items, "_answer_item", lambda _call, item: json_response(answer(item))
     )
@@ -183,7 +152,7 @@ def test_a_create_that_was_answered_with_nothing_is_not_made_again_and_again(
     new_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = new_world(items=5, traits=IGNORES_GUIDS, faults=["POST /item:empty:0"])
-    unrecognised(monkeypatch)
+    monkeypatch.setattr(adoption, "_is_outcome", lambda *_: False)
     world.sync()
     world.sql("INSERT INTO tasks (guid, title) VALUES (?, 'new')", GUID)
     for _ in range(5):

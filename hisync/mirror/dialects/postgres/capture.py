@@ -70,9 +70,10 @@ def install_capture(connection: Connection) -> None:
     for name, source in functions.items():
         if sources.get(name) != source:
             connection.exec_driver_sql(_create_function(name, source, schema))
-            # Editors need no right to it. On a table of their own, readers would have it log
-            # whatever they say.
-            connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC")
+    # Editors need no right to them. On a table of their own, readers would have them log whatever
+    # they say.
+    for name in _open_to_all(connection):
+        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC")
     fitting = _fitting(connection, schema)
     for name, table in _installed(connection):
         if name not in fitting:
@@ -159,20 +160,27 @@ def _schema(connection: Connection) -> str:
 
 
 def _sources(connection: Connection) -> dict[str, str | None]:
-    """The source of every function of ours by its name, None if it runs otherwise than it should.
-
-    That is as its owner, in this schema, and on tables of ours alone.
-    """
+    """The source of every function of ours by its name; None: it runs otherwise than it should."""
     # One whose schema was given another name would write into the next that has the old name.
     query = (
         "SELECT proname, CASE WHEN prosecdef AND proconfig = "
         "ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp'] "
-        "AND NOT has_function_privilege('public', oid, 'EXECUTE') THEN prosrc END FROM pg_proc "
+        "THEN prosrc END FROM pg_proc "
         "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
         "AND starts_with(proname, %s)"
     )
     rows = connection.exec_driver_sql(query, (_PREFIX,))
     return dict(rows.all())
+
+
+def _open_to_all(connection: Connection) -> list[str]:
+    """The functions of ours that everybody may run, as is usual of a function."""
+    query = (
+        "SELECT proname FROM pg_proc "
+        "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
+        "AND starts_with(proname, %s) AND has_function_privilege('public', oid, 'EXECUTE')"
+    )
+    return list(connection.exec_driver_sql(query, (_PREFIX,)).scalars())
 
 
 _EVERY_TRIGGER: Final = (
