@@ -26,7 +26,6 @@ from hisync.errors import (
     WrongAccountError,
 )
 from hisync.mirror import requests, state
-from hisync.mirror.state import EngineState
 from hisync.mirror.store import Mirror
 from hisync.people.roster import said_zone
 
@@ -205,9 +204,8 @@ def _time_zone(config: Config, mirror: Mirror | None, said: str | None) -> Itera
     if said is None and mirror is not None:
         with mirror.reading() as connection:
             said = state.load(connection).time_zone
-    unknown = EngineState(time_zone=said).unknown_zone
-    if unknown is not None:
-        text = f"the account's is {unknown!r}, which is none, so UTC is used: set hitask.time_zone"
+    if said and state.is_no_zone(said):
+        text = f"the account's is {said!r}, which is none, so UTC is used: set hitask.time_zone"
         yield Finding("time zone", text, warns=True)
 
 

@@ -1,6 +1,6 @@
 """What the engine remembers between cycles, as one typed value over `sync_state`.
 
-Public: `EngineState`, `DeltaMode`, `zone_named`, `load`, `save`.
+Public: `EngineState`, `DeltaMode`, `zone_named`, `is_no_zone`, `load`, `save`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class EngineState:
     @property
     def unknown_zone(self) -> str | None:
         """What hiTask's preferences name that is no time zone, so that UTC counts; else None."""
-        return None if not self.time_zone or zone_named(self.time_zone) else self.time_zone
+        return self.time_zone if self.time_zone and is_no_zone(self.time_zone) else None
 
     def rest_left(self, now: float) -> float:
         """Seconds for which nothing is to be asked, 0 for none.
@@ -157,6 +157,11 @@ def zone_named(name: str) -> tzinfo | None:
     except (LookupError, ValueError, OSError):  # no zone, no name, or a folder of zones
         known = _zones().get(name.strip().lower())
         return None if known is None else ZoneInfo(known)
+
+
+def is_no_zone(name: str) -> bool:
+    """Whether no time zone has this name, so that UTC counts."""
+    return zone_named(name) is None
 
 
 @cache

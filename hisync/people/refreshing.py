@@ -78,7 +78,7 @@ def save_zone(engine: Engine, connection: Connection, said: str) -> None:
     state.save(connection, time_zone=said, zone_is_old=False)
     if said == before.time_zone:
         return
-    if replace(before, time_zone=said).unknown_zone is not None:
+    if state.is_no_zone(said):
         fix = "set hitask.time_zone"
         engine.log.warning("time_zone_unknown", time_zone=said, used="UTC", fix=fix)
     elif before.unknown_zone is not None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -297,39 +297,38 @@ def test_an_entry_that_a_trigger_adds_to_another_is_no_edit_of_either_item(
 
 
 def test_an_editor_needs_no_rights_on_the_machinery(session: Session, database: str) -> None:
-    run(session, "CREATE ROLE editor LOGIN")
-    try:
-        run(session, "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, time_entries TO editor")
-        other = server().conninfo(database).replace("user=mirror", "user=editor")
-        with psycopg.connect(other, autocommit=True) as editor:
-            run(editor, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
-            run(editor, "INSERT INTO time_entries (item_guid, minutes) VALUES ('g', 5)")
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                run(editor, "DELETE FROM change_log")
+    rights = "SELECT, INSERT, UPDATE, DELETE ON tasks, time_entries"
+    with somebody(session, database, rights) as editor:
+        run(editor, "INSERT INTO tasks (guid, title) VALUES ('g', 'a')")
+        run(editor, "INSERT INTO time_entries (item_guid, minutes) VALUES ('g', 5)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run(editor, "DELETE FROM change_log")
         assert [change.op for change in log(session)] == ["insert", "insert"]
-    finally:
-        run(session, "DROP OWNED BY editor")
-        run(session, "DROP ROLE editor")
 
 
 def test_a_reader_can_not_have_an_edit_logged_that_nobody_made(
     session: Session, database: str
 ) -> None:
-    run(session, "CREATE ROLE reader LOGIN")
+    with somebody(session, database, "SELECT ON ALL TABLES IN SCHEMA public") as reader:
+        run(reader, "CREATE TEMP TABLE own (LIKE public.tasks)")
+        for name in capture_functions(session):
+            trigger = f"CREATE TRIGGER t AFTER UPDATE ON own FOR EACH ROW EXECUTE FUNCTION {name}()"
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run(reader, trigger)
+
+
+@contextmanager
+def somebody(session: Session, database: str, rights: str) -> Iterator[Session]:
+    """The client of a role that has these rights and no others."""
+    run(session, "CREATE ROLE somebody LOGIN")
     try:
-        run(session, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-        other = server().conninfo(database).replace("user=mirror", "user=reader")
-        with psycopg.connect(other, autocommit=True) as reader:
-            run(reader, "CREATE TEMP TABLE own (LIKE public.tasks)")
-            for name in capture_functions(session):
-                trigger = (
-                    f"CREATE TRIGGER t AFTER UPDATE ON own FOR EACH ROW EXECUTE FUNCTION {name}()"
-                )
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    run(reader, trigger)
+        run(session, f"GRANT {rights} TO somebody")
+        conninfo = server().conninfo(database).replace("user=mirror", "user=somebody")
+        with psycopg.connect(conninfo, autocommit=True) as client:
+            yield client
     finally:
-        run(session, "DROP OWNED BY reader")
-        run(session, "DROP ROLE reader")
+        run(session, "DROP OWNED BY somebody")
+        run(session, "DROP ROLE somebody")
 
 
 def capture_functions(session: Session) -> list[str]:

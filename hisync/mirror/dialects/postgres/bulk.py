@@ -13,11 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from itertools import islice
 from typing import Any, Final
-from typing import cast as cast_type
 from weakref import WeakKeyDictionary
 
 import orjson
-import psycopg
 from psycopg.abc import Dumper
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import (
@@ -40,11 +38,11 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType, UserDefinedType
 
 from hisync.errors import SchemaError
 from hisync.mirror.dialects.documents import Document
+from hisync.mirror.dialects.postgres.session import as_sqlalchemys
 
 HOLDS_NUL: Final = False
 
@@ -179,22 +177,16 @@ def _copy(
     target = f"{name} ({', '.join(map(preparer.quote, columns))})"
     # Where policies are forced upon the owner, PostgreSQL refuses to copy.
     has_policies = _has_policies(connection, name)
-    session = cast_type("psycopg.Connection[Any]", connection.connection.driver_connection)
-    try:
-        with session.cursor() as cursor:
-            if texts is not None:
-                cursor.adapters.register_dumper(str, texts)
-            if has_policies:
-                places = ", ".join(["%s"] * len(columns))
-                cursor.executemany(f"INSERT INTO {target} VALUES ({places})".encode(), rows)
-                return
-            with cursor.copy(f"COPY {target} FROM STDIN".encode()) as copy:
-                for row in rows:
-                    copy.write_row(row)
-    except psycopg.Error as error:  # which SQLAlchemy has not seen
-        if session.closed:  # then it would say only that it can't roll back
-            connection.invalidate(error)
-        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+    with as_sqlalchemys(connection) as session, session.cursor() as cursor:
+        if texts is not None:
+            cursor.adapters.register_dumper(str, texts)
+        if has_policies:
+            places = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {target} VALUES ({places})".encode(), rows)
+            return
+        with cursor.copy(f"COPY {target} FROM STDIN".encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def _has_policies(connection: Connection, table: str) -> bool:

@@ -159,15 +159,19 @@ def _schema(connection: Connection) -> str:
     return str(schema)
 
 
+_EVERY_FUNCTION: Final = (
+    "FROM pg_proc WHERE pronamespace = quote_ident(current_schema())::regnamespace "
+    "AND starts_with(proname, %s)"
+)
+
+
 def _sources(connection: Connection) -> dict[str, str | None]:
     """The source of every function of ours by its name; None: it runs otherwise than it should."""
     # One whose schema was given another name would write into the next that has the old name.
     query = (
         "SELECT proname, CASE WHEN prosecdef AND proconfig = "
         "ARRAY['search_path=' || quote_ident(current_schema()) || ', pg_temp'] "
-        "THEN prosrc END FROM pg_proc "
-        "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
-        "AND starts_with(proname, %s)"
+        f"THEN prosrc END {_EVERY_FUNCTION}"
     )
     rows = connection.exec_driver_sql(query, (_PREFIX,))
     return dict(rows.all())
@@ -175,11 +179,8 @@ def _sources(connection: Connection) -> dict[str, str | None]:
 
 def _open_to_all(connection: Connection) -> list[str]:
     """The functions of ours that everybody may run, as is usual of a function."""
-    query = (
-        "SELECT proname FROM pg_proc "
-        "WHERE pronamespace = quote_ident(current_schema())::regnamespace "
-        "AND starts_with(proname, %s) AND has_function_privilege('public', oid, 'EXECUTE')"
-    )
+    open_to_all = "has_function_privilege('public', oid, 'EXECUTE')"
+    query = f"SELECT proname {_EVERY_FUNCTION} AND {open_to_all}"
     return list(connection.exec_driver_sql(query, (_PREFIX,)).scalars())
 
 

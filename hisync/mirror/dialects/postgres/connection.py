@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import time
 from itertools import count
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError
 
 from hisync.mirror.dialects import BOOKS, WRITE
 from hisync.mirror.dialects.postgres import abilities
+from hisync.mirror.dialects.postgres.session import as_sqlalchemys
 
 GATE: Final = 1_752_367_105
 """The first key of the lock that editing transactions share; the second is the schema's hash."""
@@ -128,8 +128,7 @@ def _how_to_lock(connection: Connection, what: Literal["gate", "books"]) -> str:
 
 
 def _stand_at_gate(connection: Connection, waiting: bytes, *, last: bool) -> bool:
-    session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    try:
+    with as_sqlalchemys(connection) as session:
         session.execute("SAVEPOINT gate")
         try:
             session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}".encode())
@@ -141,10 +140,6 @@ def _stand_at_gate(connection: Connection, waiting: bytes, *, last: bool) -> boo
             return False
         session.execute("SET LOCAL lock_timeout TO DEFAULT")
         session.execute("RELEASE SAVEPOINT gate")
-    except psycopg.Error as error:
-        if session.closed:  # then SQLAlchemy would say only that it can't roll back
-            connection.invalidate(error)
-        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
     return True
 
 

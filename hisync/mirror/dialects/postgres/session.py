@@ -1,12 +1,14 @@
-"""Connections that are no part of the pool. Public: `own_session`."""
+"""The driver's own sessions, and what their errors are. Public: `own_session`, `as_sqlalchemys`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 
 def own_session(engine: Engine) -> psycopg.Connection[Any]:
@@ -24,3 +26,19 @@ def own_session(engine: Engine) -> psycopg.Connection[Any]:
     session.rollback()
     session.autocommit = True
     return session
+
+
+@contextmanager
+def as_sqlalchemys(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
+    """The driver's session under a connection, for statements that SQLAlchemy is not to see.
+
+    Raises:
+        DBAPIError: SQLAlchemy's, for what the driver raises meanwhile.
+    """
+    session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    try:
+        yield session
+    except psycopg.Error as error:
+        if session.closed:  # then SQLAlchemy would say only that it can't roll back
+            connection.invalidate(error)
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
